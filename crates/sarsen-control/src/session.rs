@@ -1,0 +1,72 @@
+//! One command by one person: who says what, and the streams it talks through. The front doors make these.
+
+use std::net::IpAddr;
+
+use sarsen_domain::KeyName;
+use sarsen_runtime::TtySize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Who gives a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Whoever may open the control socket.
+    Local {
+        /// The login name of the process at the other end.
+        user: String,
+    },
+    /// The holder of a key.
+    Key {
+        /// The key's name.
+        name: KeyName,
+        /// `SHA256:…`
+        fingerprint: String,
+        /// Where the connection comes from.
+        source: IpAddr,
+    },
+}
+
+impl Actor {
+    /// The name shown in releases and logs.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Local { user } => user,
+            Self::Key { name, .. } => name.as_str(),
+        }
+    }
+}
+
+/// A command as it came through a door.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Who says it.
+    pub actor: Actor,
+    /// The words: `["ps:scale", "app", "web=2"]`, `["git-receive-pack", "app"]`.
+    pub argv: Vec<String>,
+    /// Set when the caller has a terminal.
+    pub terminal: Option<Terminal>,
+    /// The client's `GIT_PROTOCOL`, such as `version=2`.
+    pub git_protocol: Option<String>,
+}
+
+/// The caller's terminal.
+#[derive(Debug, Clone)]
+pub struct Terminal {
+    /// `TERM`
+    pub term: String,
+    /// Its size, now and after each change.
+    pub size: watch::Receiver<TtySize>,
+}
+
+/// The streams of a command.
+pub struct Io {
+    /// What the caller sends; ends when the caller closes it.
+    pub stdin: Box<dyn AsyncRead + Send + Unpin>,
+    /// The caller's standard output.
+    pub stdout: Box<dyn AsyncWrite + Send + Unpin>,
+    /// The caller's standard error.
+    pub stderr: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Cancelled when the caller is gone.
+    pub gone: CancellationToken,
+}

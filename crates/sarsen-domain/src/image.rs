@@ -1,0 +1,61 @@
+//! References to container images.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Invalid, text_newtype};
+
+/// An image: `name[:tag]`, `server:port/team/name@sha256:…`, or an engine's id `sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageRef(String);
+text_newtype!(ImageRef);
+
+impl ImageRef {
+    /// Checks the characters and the form; whether the image exists is the engine's to say.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+        let bad = text.is_empty()
+            || text.len() > 400
+            || !text.starts_with(|c: char| c.is_ascii_alphanumeric())
+            || !text.chars().all(legal)
+            || text.contains("//")
+            || text.contains("..")
+            || text.ends_with(['/', ':', '@']);
+        if bad {
+            return Err(Invalid::new(format!(
+                "Invalid image reference '{}'",
+                text.escape_debug()
+            )));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Whether this is an engine's image id rather than a name.
+    pub fn is_id(&self) -> bool {
+        self.0.starts_with("sha256:")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for good in [
+            "nginx",
+            "nginx:1.2",
+            "host:5000/team/x:tag",
+            &format!("x@{digest}"),
+            &digest,
+        ] {
+            assert!(ImageRef::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "", "-x", "--rm", "a b", "a;b", "a$(b)", "a\n", "a//b", "../a", "a:",
+        ] {
+            assert!(ImageRef::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}
