@@ -2,4 +2,4 @@
 
 mod session;
 
-pub use session::{Actor, Io, Request, Terminal};
+pub use session::{Actor, Front, HookCall, Io, Request, Terminal};

@@ -1,6 +1,8 @@
 //! One command by one person: who says what, and the streams it talks through. The front doors make these.
 
+use std::future::Future;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use sarsen_domain::KeyName;
 use sarsen_runtime::TtySize;
@@ -69,4 +71,36 @@ pub struct Io {
     pub stderr: Box<dyn AsyncWrite + Send + Unpin>,
     /// Cancelled when the caller is gone.
     pub gone: CancellationToken,
+}
+
+/// What git's pre-receive hook passes on: where the pushed objects wait, and which refs are to move.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookCall {
+    /// Says which push this is.
+    pub token: String,
+    /// `GIT_OBJECT_DIRECTORY`: the quarantine.
+    pub object_directory: Option<PathBuf>,
+    /// `GIT_ALTERNATE_OBJECT_DIRECTORIES`
+    pub alternate_object_directories: Option<String>,
+    /// Old commit, new commit, ref.
+    pub updates: Vec<(String, String, String)>,
+    /// `git push -o …`
+    pub push_options: Vec<String>,
+}
+
+/// What a front door asks of the use-cases behind it.
+pub trait Front: Clone + Send + Sync + 'static {
+    /// Who holds this key (`ssh-ed25519 AAAA…`), if anybody does.
+    fn authenticate(
+        &self,
+        public_key: &str,
+        fingerprint: &str,
+        source: IpAddr,
+    ) -> impl Future<Output = Option<Actor>> + Send;
+
+    /// Carries a command out; gives the exit code.
+    fn run(&self, request: Request, io: Io) -> impl Future<Output = u8> + Send;
+
+    /// Answers a pre-receive hook: 0 lets the refs move.
+    fn hook(&self, call: HookCall, io: Io) -> impl Future<Output = u8> + Send;
 }
