@@ -1,1 +1,55 @@
-//! placeholder
+//! From a release to running containers: candidates and their checks, phase tasks, one-off runs, logs, retirement.
+//!
+//! It returns values and keeps no state: who calls it remembers which container belongs to which instance.
+
+mod error;
+mod lifecycle;
+mod logs;
+mod oneoff;
+mod phase;
+mod plan;
+mod start;
+
+pub use error::{Cause, DeployError};
+pub use lifecycle::{Deployed, ProcessStatus, Unfinished};
+pub use logs::{LogFormat, LogSource, LogStream, TextStyle};
+pub use oneoff::{EnterSpec, RunHandle, RunMode, RunSpec};
+pub use phase::{Phase, PhaseTask};
+pub use plan::{AppSettings, CheckMode, DeployPlan, PlannedInstance};
+pub use start::{Candidate, Created, OnCreated, Started};
+
+use sarsen_runtime::Runtime;
+use tokio_util::task::TaskTracker;
+
+/// What is the same for every app.
+#[derive(Debug, Clone)]
+pub struct DeploySettings {
+    /// Which installation the containers belong to: the value of their owner label.
+    pub owner: String,
+    /// Where clean-up that outlives its caller runs; the daemon waits for it at its end.
+    pub tasks: TaskTracker,
+}
+
+impl DeploySettings {
+    /// Settings of an installation, with a task tracker of their own.
+    pub fn new(owner: impl Into<String>) -> Self {
+        Self {
+            owner: owner.into(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+/// Makes containers of releases. Cheap to clone.
+#[derive(Clone)]
+pub struct Deployer {
+    runtime: Runtime,
+    settings: DeploySettings,
+}
+
+impl Deployer {
+    /// A deployer on this engine.
+    pub fn new(runtime: Runtime, settings: DeploySettings) -> Self {
+        Self { runtime, settings }
+    }
+}

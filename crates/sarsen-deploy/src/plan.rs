@@ -1,0 +1,127 @@
+//! What a deploy is asked to do: the release, the instances, the app's settings.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sarsen_domain::{Check, ContainerId, Domain, PortMapping, ProcessIndex, ProcessType, Release};
+use sarsen_runtime::RestartPolicy;
+
+/// One deploy.
+#[derive(Clone, Copy)]
+pub struct DeployPlan<'a> {
+    pub release: &'a Release,
+    /// The instances to start; the order does not matter.
+    pub instances: &'a [PlannedInstance],
+    pub settings: &'a AppSettings,
+}
+
+/// One container to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedInstance {
+    /// The store's row.
+    pub id: i64,
+    pub process: ProcessType,
+    /// From 1.
+    pub index: ProcessIndex,
+}
+
+impl PlannedInstance {
+    /// `web.1`
+    pub fn dyno(&self) -> String {
+        format!("{}.{}", self.process, self.index)
+    }
+}
+
+/// What an app's properties say of its containers.
+#[derive(Debug, Clone)]
+pub struct AppSettings {
+    /// Laid over the release's config.
+    pub env_extra: Vec<(String, String)>,
+    /// Of containers that have become live; a candidate is never restarted.
+    pub restart: RestartPolicy,
+    /// Seconds between the stop signal and the kill.
+    pub stop_timeout: u32,
+    /// The size at which a container's log is cut; `None` for no limit.
+    pub log_max_size: Option<String>,
+    /// Bytes.
+    pub memory: Option<i64>,
+    /// Billionths of a CPU.
+    pub nano_cpus: Option<i64>,
+    /// How many processes and threads a container may have.
+    pub pids_limit: i64,
+    /// Whether the engine's init process is PID 1.
+    pub init: bool,
+    /// The effective mappings; the first that is not UDP gives web's PORT.
+    pub ports: Vec<PortMapping>,
+    /// The startup checks that app.json gives, by process type.
+    pub checks: BTreeMap<ProcessType, Vec<Check>>,
+    /// Process types whose checks are not made.
+    pub check_mode: BTreeMap<ProcessType, CheckMode>,
+    /// Applies to the types that `check_mode` does not name.
+    pub check_mode_default: CheckMode,
+    /// How long a web process without checks of its own may take until it listens.
+    pub health_window: Duration,
+    /// Sent as Host by HTTP checks.
+    pub app_host: Option<Domain>,
+    /// Whether clients reach the app by HTTPS: HTTP checks then say so, as the router would.
+    pub https: bool,
+    /// How many instances of one process type start at the same time.
+    pub parallel: usize,
+    /// `volume-or-path:container-path[:options]`
+    pub binds: Vec<String>,
+    /// Live containers of types with [`CheckMode::Disabled`]: they are stopped before new ones start, and started
+    /// again when the deploy fails.
+    pub stop_first: BTreeMap<ProcessType, BTreeSet<ContainerId>>,
+}
+
+/// Whether new containers are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CheckMode {
+    /// They are.
+    #[default]
+    Enabled,
+    /// They are not, but old ones serve until new ones run.
+    Skipped,
+    /// They are not, and old ones stop first.
+    Disabled,
+}
+
+impl Default for AppSettings {
+    fn default() -> Self {
+        Self {
+            env_extra: Vec::new(),
+            restart: RestartPolicy::OnFailure(10),
+            stop_timeout: 30,
+            log_max_size: Some("10m".to_owned()),
+            memory: None,
+            nano_cpus: None,
+            pids_limit: 4096,
+            init: true,
+            ports: Vec::new(),
+            checks: BTreeMap::new(),
+            check_mode: BTreeMap::new(),
+            check_mode_default: CheckMode::Enabled,
+            health_window: Duration::from_secs(60),
+            app_host: None,
+            https: false,
+            parallel: 4,
+            binds: Vec::new(),
+            stop_first: BTreeMap::new(),
+        }
+    }
+}
+
+impl AppSettings {
+    /// Whether containers of this type are checked.
+    pub fn check_mode(&self, process: &ProcessType) -> CheckMode {
+        self.check_mode
+            .get(process)
+            .copied()
+            .unwrap_or(self.check_mode_default)
+    }
+
+    /// The grace period.
+    pub fn stop_grace(&self) -> Duration {
+        Duration::from_secs(u64::from(self.stop_timeout))
+    }
+}
