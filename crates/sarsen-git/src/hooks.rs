@@ -1,0 +1,1 @@
+//! The hook: a link to our own executable.
