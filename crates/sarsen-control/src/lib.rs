@@ -2,4 +2,7 @@
 
 mod session;
 
-pub use session::{Actor, Front, HookCall, Io, Request, Terminal};
+pub use session::{
+    Actor, Front, HookCall, Io, Outlet, Output, RawTerminal, Request, Terminal, TerminalMode,
+    outlets,
+};

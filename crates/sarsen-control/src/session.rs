@@ -1,5 +1,7 @@
 //! One command by one person: who says what, and the streams it talks through. The front doors make these.
 
+mod streams;
+
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use sarsen_runtime::TtySize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+pub use streams::{Outlet, Output, outlets};
 
 /// Who gives a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,44 @@ pub struct Terminal {
     pub term: String,
     /// Its size, now and after each change.
     pub size: watch::Receiver<TtySize>,
+    mode: watch::Sender<TerminalMode>,
+}
+
+/// Who looks after echo, line editing and line ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TerminalMode {
+    /// The caller's side: the command reads whole lines and writes `\n`.
+    Line,
+    /// The command's side, such as the terminal of a container: every byte passes untouched.
+    Raw,
+}
+
+/// Keeps a terminal raw until dropped.
+#[derive(Debug)]
+pub struct RawTerminal(watch::Sender<TerminalMode>);
+
+impl Terminal {
+    /// A terminal in line mode, and what tells its front door to change that.
+    pub fn new(
+        term: String,
+        size: watch::Receiver<TtySize>,
+    ) -> (Self, watch::Receiver<TerminalMode>) {
+        let (mode, changes) = watch::channel(TerminalMode::Line);
+        (Self { term, size, mode }, changes)
+    }
+
+    /// For as long as the guard lives, bytes pass untouched in both directions.
+    #[must_use]
+    pub fn raw(&self) -> RawTerminal {
+        self.mode.send_replace(TerminalMode::Raw);
+        RawTerminal(self.mode.clone())
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        self.0.send_replace(TerminalMode::Line);
+    }
 }
 
 /// The streams of a command.
