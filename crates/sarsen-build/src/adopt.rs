@@ -1,0 +1,80 @@
+//! Images that exist already: nothing is built, only looked at.
+
+use sarsen_domain::{BuilderKind, ImageRef, Procfile, Progress};
+use sarsen_runtime::{ImageInfo, RuntimeError};
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::Limits;
+use crate::ports::detect_ports;
+use crate::{BuildError, Builder, Built};
+
+/// When an image is fetched from its registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pull {
+    /// When the engine does not have it.
+    IfMissing,
+    /// Even when the engine has one of that name.
+    Always,
+}
+
+impl Builder {
+    /// Takes an image as it is. Ports are those it exposes; it has no Procfile.
+    pub async fn adopt(
+        &self,
+        image: &ImageRef,
+        pull: Pull,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Built, BuildError> {
+        let limits = Limits::new(&self.settings, cancel);
+        let here = match pull {
+            Pull::IfMissing => self.image_here(image).await?,
+            Pull::Always => None,
+        };
+        let info = match here {
+            Some(info) => info,
+            None => self.pull(image, progress, &limits).await?,
+        };
+        Ok(Built {
+            image: info.id,
+            builder: BuilderKind::Null,
+            procfile: Procfile::default(),
+            app_json: None,
+            detected_ports: detect_ports(None, &info.exposed),
+            buildpacks: Vec::new(),
+            size: info.size,
+        })
+    }
+
+    async fn image_here(&self, image: &ImageRef) -> Result<Option<ImageInfo>, BuildError> {
+        match self.runtime.image(image).await {
+            Ok(info) => Ok(Some(info)),
+            Err(RuntimeError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn pull(
+        &self,
+        image: &ImageRef,
+        progress: &dyn Progress,
+        limits: &Limits,
+    ) -> Result<ImageInfo, BuildError> {
+        progress.header(&format!("Pulling {image}"));
+        let refused =
+            |error: RuntimeError| BuildError::Failed(format!("Could not pull {image}: {error}"));
+        let mut lines = limits
+            .run(self.runtime.pull(image))
+            .await?
+            .map_err(refused)?;
+        loop {
+            match limits.next(&mut lines).await {
+                Ok(Some(line)) => progress.body(&line),
+                Ok(None) => break,
+                Err(BuildError::Engine(error)) => return Err(refused(error)),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(self.runtime.image(image).await?)
+    }
+}

@@ -1,0 +1,1 @@
+//! Images of apps: names and labels.
