@@ -12,7 +12,11 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Counts up with each change of content.
+    pub(crate) fn new(services: BTreeMap<String, Service>, version: u64) -> Self {
+        Self { services, version }
+    }
+
+    /// Counts up with each change of content; 0 before the first look at the engine.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -31,11 +35,8 @@ impl Catalog {
 
     /// The services of one app's containers.
     pub fn by_app<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = &'a Service> {
-        self.services.values().filter(move |service| {
-            service
-                .owner
-                .as_ref()
-                .is_some_and(|owner| owner.app == *app)
-        })
+        self.services
+            .values()
+            .filter(move |service| service.owner.as_ref().is_some_and(|o| o.app == *app))
     }
 }

@@ -5,9 +5,11 @@
 
 mod catalog;
 mod follow;
+mod ledger;
+mod metadata;
 mod registry;
-pub mod rules;
+mod rules;
 
 pub use catalog::Catalog;
 pub use registry::{Registry, RegistryError, RegistrySettings};
-pub use rules::Host;
+pub use rules::{Host, services_of};
