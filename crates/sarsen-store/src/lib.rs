@@ -1,1 +1,42 @@
-//! placeholder
+//! The store: one SQLite file with everything that must survive the daemon. One module per noun; what comes out is
+//! made of `sarsen-domain` types, parsed once on the way.
+//!
+//! There is one connection that writes and a few that only read, so a write never finds the database busy with
+//! another write of ours. Every public function that changes something is one transaction.
+
+mod apps;
+mod buildpacks;
+mod builds;
+mod config;
+mod domains;
+mod error;
+mod events;
+mod formation;
+mod instances;
+mod key_file;
+mod ports;
+mod properties;
+mod releases;
+mod rows;
+mod scope;
+mod seal;
+mod ssh_keys;
+mod store;
+#[cfg(test)]
+mod test_support {}
+
+pub use apps::{AppRecord, AppSummary, Apps};
+pub use buildpacks::Buildpacks;
+pub use builds::{BuildRecord, Builds};
+pub use config::ConfigVars;
+pub use domains::{AppDomains, Domains};
+pub use error::{Conflict, SealError, StoreError};
+pub use events::{Event, Events, NewEvent};
+pub use formation::Formations;
+pub use instances::{Instance, InstanceState, Instances, Planned, Replace};
+pub use ports::Ports;
+pub use properties::Properties;
+pub use releases::{NewRelease, ReleaseSummary, Releases};
+pub use scope::Scope;
+pub use ssh_keys::SshKeys;
+pub use store::Store;

@@ -1,0 +1,63 @@
+//! Port mappings that users set with `ports:add` and `ports:set`, in their order.
+
+use std::collections::BTreeMap;
+
+use sarsen_domain::{AppName, PortMapping};
+
+use crate::rows::{app_id, limit, parsed};
+use crate::{Store, StoreError};
+
+/// The port mappings of a [`Store`].
+pub struct Ports<'a>(pub(crate) &'a Store);
+
+impl Ports<'_> {
+    /// The app's mappings.
+    pub async fn list(&self, app: &AppName) -> Result<Vec<PortMapping>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let id = app_id(&mut connection, app).await?;
+        let rows = sqlx::query("SELECT mapping FROM ports WHERE app_id = ? ORDER BY position")
+            .bind(id)
+            .fetch_all(&mut *connection)
+            .await?;
+        rows.iter().map(|row| parsed(row, "mapping")).collect()
+    }
+
+    /// Makes the app have these mappings and no others.
+    pub async fn set(&self, app: &AppName, mappings: &[PortMapping]) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = app_id(&mut tx, app).await?;
+        sqlx::query("DELETE FROM ports WHERE app_id = ?")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        for (position, mapping) in mappings.iter().enumerate() {
+            sqlx::query("INSERT INTO ports (app_id, position, mapping) VALUES (?, ?, ?)")
+                .bind(id)
+                .bind(limit(position))
+                .bind(mapping.to_string())
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The mappings of every app that has any.
+    pub async fn all(&self) -> Result<BTreeMap<AppName, Vec<PortMapping>>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT a.name, p.mapping FROM ports p JOIN apps a ON a.id = p.app_id \
+             ORDER BY p.app_id, p.position",
+        )
+        .fetch_all(&mut *self.0.read().await?)
+        .await?;
+        let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for row in &rows {
+            let mappings = all.entry(parsed(row, "name")?).or_default();
+            mappings.push(parsed(row, "mapping")?);
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {}

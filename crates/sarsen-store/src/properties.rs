@@ -1,0 +1,131 @@
+//! Properties: the settings that `PLUGIN:set` writes, as text; what they mean is their concern's business.
+
+use std::collections::BTreeMap;
+
+use sarsen_domain::AppName;
+use sqlx::Row;
+
+use crate::rows::{app_id, parsed, scope_id};
+use crate::{Scope, Store, StoreError};
+
+/// The properties of a [`Store`].
+pub struct Properties<'a>(pub(crate) &'a Store);
+
+impl Properties<'_> {
+    /// The value in this very scope.
+    pub async fn get(
+        &self,
+        scope: &Scope,
+        plugin: &str,
+        key: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let id = scope_id(&mut connection, scope).await?;
+        let value = sqlx::query_scalar(
+            "SELECT value FROM properties WHERE app_id IS ? AND plugin = ? AND key = ?",
+        )
+        .bind(id)
+        .bind(plugin)
+        .bind(key)
+        .fetch_optional(&mut *connection)
+        .await?;
+        Ok(value)
+    }
+
+    /// Adds or replaces a value.
+    pub async fn set(
+        &self,
+        scope: &Scope,
+        plugin: &str,
+        key: &str,
+        value: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = scope_id(&mut tx, scope).await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO properties (app_id, plugin, key, value) VALUES (?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(plugin)
+        .bind(key)
+        .bind(value)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Removes a value, if there is one.
+    pub async fn unset(&self, scope: &Scope, plugin: &str, key: &str) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = scope_id(&mut tx, scope).await?;
+        sqlx::query("DELETE FROM properties WHERE app_id IS ? AND plugin = ? AND key = ?")
+            .bind(id)
+            .bind(plugin)
+            .bind(key)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Every value that the scope has for one plugin.
+    pub async fn all(
+        &self,
+        scope: &Scope,
+        plugin: &str,
+    ) -> Result<BTreeMap<String, String>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let id = scope_id(&mut connection, scope).await?;
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT key, value FROM properties WHERE app_id IS ? AND plugin = ?")
+                .bind(id)
+                .bind(plugin)
+                .fetch_all(&mut *connection)
+                .await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// The app's value, or else the global one.
+    pub async fn effective(
+        &self,
+        app: &AppName,
+        plugin: &str,
+        key: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let id = app_id(&mut connection, app).await?;
+        let value = sqlx::query_scalar(
+            "SELECT value FROM properties WHERE plugin = ? AND key = ? \
+             AND (app_id = ? OR app_id IS NULL) ORDER BY app_id IS NULL LIMIT 1",
+        )
+        .bind(plugin)
+        .bind(key)
+        .bind(id)
+        .fetch_optional(&mut *connection)
+        .await?;
+        Ok(value)
+    }
+
+    /// One property of every app that has it itself.
+    pub async fn by_app(
+        &self,
+        plugin: &str,
+        key: &str,
+    ) -> Result<BTreeMap<AppName, String>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT a.name, p.value FROM properties p JOIN apps a ON a.id = p.app_id \
+             WHERE p.plugin = ? AND p.key = ?",
+        )
+        .bind(plugin)
+        .bind(key)
+        .fetch_all(&mut *self.0.read().await?)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((parsed(row, "name")?, row.try_get("value")?)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {}
