@@ -1,1 +1,16 @@
-//! placeholder
+//! The ssh front door: host key, public-key login, one command per channel. It holds no rules about apps.
+
+mod command;
+mod handler;
+mod host_key;
+mod limits;
+mod line;
+mod server;
+mod settings;
+mod stdin;
+mod stream;
+mod words;
+
+pub use host_key::HostKeyError;
+pub use server::SshServer;
+pub use settings::SshSettings;
