@@ -2,13 +2,19 @@
 //!
 //! It returns values and keeps no state: who calls it remembers which container belongs to which instance.
 
+mod checks;
+mod command;
 mod error;
 mod lifecycle;
+mod lines;
 mod logs;
 mod oneoff;
 mod phase;
 mod plan;
+mod spec;
 mod start;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Cause, DeployError};
 pub use lifecycle::{Deployed, ProcessStatus, Unfinished};

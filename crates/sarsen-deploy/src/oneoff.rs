@@ -1,13 +1,23 @@
 //! One-off containers (`run`) and commands in running ones (`enter`).
 
+use std::fmt;
 use std::time::Duration;
 
-use sarsen_domain::{ContainerId, ContainerName, ProcessType, Release};
-use sarsen_runtime::{Attached, ContainerInfo, Exec, Runtime, TtySize};
+use rand::Rng;
+use sarsen_domain::container::label;
+use sarsen_domain::{AppName, BuilderKind, ContainerId, ContainerName, ProcessType, Release};
+use sarsen_runtime::{
+    Attached, ContainerInfo, ContainerSpec, Exec, ExecSpec, Runtime, RuntimeError, TtySize,
+};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 
-use crate::{AppSettings, DeployError, Deployer};
+use crate::{AppSettings, Cause, DeployError, Deployer, command, spec};
+
+/// Names are random; a taken one is tried again this often.
+const NAME_TRIES: usize = 5;
 
 /// How a one-off container's streams are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,7 +29,7 @@ pub enum RunMode {
     Interactive,
     /// A terminal of this size.
     Terminal(TtySize),
-    /// Nobody listens; it goes on by itself.
+    /// Nobody listens; it goes on by itself, and the engine removes it at its end.
     Detached,
 }
 
@@ -46,6 +56,22 @@ impl Default for RunSpec {
     }
 }
 
+/// Whether somebody reads a one-off container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attachment {
+    Attached,
+    Detached,
+}
+
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Attached => "attached",
+            Self::Detached => "detached",
+        })
+    }
+}
+
 /// A one-off container that runs. Dropping it before its end kills and removes the container, unless it is detached.
 pub struct RunHandle {
     /// `app.run.1234`
@@ -55,20 +81,53 @@ pub struct RunHandle {
     pub procfile: Option<ProcessType>,
     /// The streams, unless it is detached; the caller takes them.
     pub streams: Option<Attached>,
-    runtime: Runtime,
-    tasks: TaskTracker,
-    armed: bool,
+    guard: Guard,
 }
 
 impl RunHandle {
     /// Waits for the command's end, removes the container and gives the exit code.
     pub async fn wait(self) -> Result<i64, DeployError> {
-        todo!()
+        let mut guard = self.guard;
+        let code = guard.runtime.wait(&self.container).await?;
+        let removed = guard.runtime.remove(&self.container).await;
+        guard.armed = false;
+        match removed {
+            // A detached one is removed by the engine at the same time.
+            Ok(()) | Err(RuntimeError::NotFound(_) | RuntimeError::Conflict(_)) => Ok(code),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Tells its terminal a new size.
     pub async fn resize(&self, size: TtySize) -> Result<(), DeployError> {
-        todo!()
+        Ok(self.guard.runtime.resize(&self.container, size).await?)
+    }
+}
+
+/// Kills and removes a container that nobody waits for any more.
+struct Guard {
+    runtime: Runtime,
+    container: ContainerId,
+    tasks: TaskTracker,
+    armed: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Outside the async runtime the process is at its end, and the next start finds the container.
+        let Ok(handle) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if !self.armed {
+            return;
+        }
+        let (runtime, container) = (self.runtime.clone(), self.container.clone());
+        let removal = async move {
+            if let Err(error) = runtime.remove(&container).await {
+                tracing::warn!(container.id = %container, %error, "a one-off container was not removed");
+            }
+        };
+        self.tasks.spawn_on(removal, &handle);
     }
 }
 
@@ -87,35 +146,177 @@ impl Deployer {
         &self,
         release: &Release,
         settings: &AppSettings,
-        spec: RunSpec,
+        run: RunSpec,
     ) -> Result<RunHandle, DeployError> {
-        todo!()
+        let image = self.runtime.image(&release.image).await?;
+        let one_off = command::of_run(release, &run.command, &image);
+        let mut spec = self.run_spec(release, settings, &run);
+        spec.command = Some(one_off.words);
+        spec.entrypoint = one_off.clears_entrypoint.then(Vec::new);
+        let (name, container) = self.create_run(&release.app, &mut spec).await?;
+        let mut guard = Guard {
+            runtime: self.runtime.clone(),
+            container: container.clone(),
+            tasks: self.settings.tasks.clone(),
+            armed: true,
+        };
+        let streams = self.begin(&container, run.mode).await?;
+        guard.armed = run.mode != RunMode::Detached;
+        Ok(RunHandle {
+            name,
+            container,
+            procfile: one_off.procfile,
+            streams,
+            guard,
+        })
     }
 
-    /// One-off containers that have outlived their time.
-    pub async fn expired_runs(&self, now: OffsetDateTime) -> Result<Vec<ContainerId>, DeployError> {
-        todo!()
+    fn run_spec(&self, release: &Release, settings: &AppSettings, run: &RunSpec) -> ContainerSpec {
+        let mut spec = spec::of_one_off(release, settings, &self.settings.owner);
+        let is_detached = run.mode == RunMode::Detached;
+        let attachment = if is_detached {
+            Attachment::Detached
+        } else {
+            Attachment::Attached
+        };
+        for (key, value) in &run.env {
+            spec::put_env(&mut spec.env, key, value);
+        }
+        spec::put_labels(
+            &mut spec.labels,
+            [
+                (label::DEADLINE, run.ttl.as_secs().to_string()),
+                (spec::RUN_LABEL, attachment.to_string()),
+            ],
+        );
+        spec.memory = settings.memory;
+        spec.nano_cpus = settings.nano_cpus;
+        spec.stdin = !is_detached;
+        spec.tty = matches!(run.mode, RunMode::Terminal(_));
+        // An attached one is removed by its handle: the engine would take the exit code along.
+        spec.auto_remove = is_detached;
+        spec
     }
 
-    /// At start-up: one-off containers whose caller went away with the last daemon, and ended ones.
-    pub async fn orphaned_runs(&self) -> Result<Vec<ContainerId>, DeployError> {
-        todo!()
-    }
-
-    /// All one-off containers of an app.
-    pub async fn runs(
+    async fn create_run(
         &self,
-        app: &sarsen_domain::AppName,
-    ) -> Result<Vec<ContainerInfo>, DeployError> {
-        todo!()
+        app: &AppName,
+        spec: &mut ContainerSpec,
+    ) -> Result<(ContainerName, ContainerId), DeployError> {
+        let mut taken = RuntimeError::Conflict("No free name for a one-off container".to_owned());
+        for _ in 0..NAME_TRIES {
+            let number: u32 = rand::rng().random_range(1000..10_000);
+            let name = spec::name(&format!("{app}.run.{number}"))?;
+            spec::put_env(&mut spec.env, "DYNO", &format!("run.{number}"));
+            spec.labels
+                .insert(label::DYNO.to_owned(), format!("run.{number}"));
+            spec.name = Some(name.clone());
+            match self.runtime.create(spec).await {
+                Ok(id) => return Ok((name, id)),
+                Err(error @ RuntimeError::Conflict(_)) => taken = error,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(taken.into())
+    }
+
+    async fn begin(
+        &self,
+        container: &ContainerId,
+        mode: RunMode,
+    ) -> Result<Option<Attached>, DeployError> {
+        let mut streams = match mode {
+            RunMode::Detached => None,
+            RunMode::Output | RunMode::Interactive | RunMode::Terminal(_) => {
+                Some(self.runtime.attach(container).await?)
+            }
+        };
+        if let Err(error) = self.runtime.start(container).await {
+            return Err(cannot_start(&error));
+        }
+        match (mode, streams.as_mut()) {
+            (RunMode::Terminal(size), _) => {
+                // A command that has ended already has no terminal to size.
+                self.runtime.resize(container, size).await.ok();
+            }
+            (RunMode::Output, Some(streams)) => {
+                // Programs that read would wait for ever; one that has ended does not mind.
+                streams.stdin.shutdown().await.ok();
+            }
+            (RunMode::Output | RunMode::Interactive | RunMode::Detached, _) => {}
+        }
+        Ok(streams)
+    }
+
+    /// All one-off containers of an app, phase tasks included.
+    pub async fn runs(&self, app: &AppName) -> Result<Vec<ContainerInfo>, DeployError> {
+        let app = format!("{}={app}", label::APP);
+        let mut labels = self.run_labels();
+        labels.push(app);
+        Ok(self.runtime.list(&labels).await?)
+    }
+
+    /// One-off containers of every app that have outlived their time.
+    pub async fn expired_runs(&self, now: OffsetDateTime) -> Result<Vec<ContainerId>, DeployError> {
+        let runs = self.runtime.list(&self.run_labels()).await?;
+        let expired = runs.into_iter().filter(|info| is_expired(info, now));
+        Ok(expired.map(|info| info.id).collect())
+    }
+
+    /// At start-up: one-off containers whose caller went away with the last daemon, and those that have ended.
+    pub async fn orphaned_runs(&self) -> Result<Vec<ContainerId>, DeployError> {
+        let detached = Attachment::Detached.to_string();
+        let runs = self.runtime.list(&self.run_labels()).await?;
+        let orphaned = runs.into_iter().filter(|info| {
+            info.labels.get(spec::RUN_LABEL) != Some(&detached) || !info.is_running()
+        });
+        Ok(orphaned.map(|info| info.id).collect())
+    }
+
+    fn run_labels(&self) -> Vec<String> {
+        vec![
+            format!("{}={}", label::OWNER, self.settings.owner),
+            format!("{}=run", label::CONTAINER_TYPE),
+        ]
     }
 
     /// Runs a command in a running container.
     pub async fn enter(
         &self,
         container: &ContainerId,
-        spec: EnterSpec,
+        enter: EnterSpec,
     ) -> Result<Exec, DeployError> {
-        todo!()
+        let info = self.runtime.inspect(container).await?;
+        if !info.is_running() {
+            return Err(DeployError::NotRunning(info.name));
+        }
+        let builder = info.labels.get(label::BUILDER);
+        let is_herokuish = builder.is_some_and(|b| b == BuilderKind::Herokuish.as_str());
+        let size = match enter.mode {
+            RunMode::Terminal(size) => Some(size),
+            RunMode::Output | RunMode::Interactive | RunMode::Detached => None,
+        };
+        let spec = ExecSpec {
+            command: command::of_enter(is_herokuish, &enter.command),
+            env: enter.env,
+            stdin: size.is_some() || enter.mode == RunMode::Interactive,
+            tty: size.is_some(),
+            size,
+            ..ExecSpec::default()
+        };
+        Ok(self.runtime.exec(container, &spec).await?)
     }
+}
+
+fn cannot_start(error: &RuntimeError) -> DeployError {
+    DeployError::CannotRun(Cause::CannotStart(error.to_string()))
+}
+
+fn is_expired(info: &ContainerInfo, now: OffsetDateTime) -> bool {
+    let deadline = info.labels.get(label::DEADLINE);
+    let Some(seconds) = deadline.and_then(|seconds| seconds.parse().ok()) else {
+        return false;
+    };
+    OffsetDateTime::parse(&info.created_at, &Rfc3339)
+        .is_ok_and(|created| now - created > time::Duration::seconds(seconds))
 }

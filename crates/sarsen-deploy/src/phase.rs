@@ -1,11 +1,21 @@
 //! Tasks that run once in a deploy, each in a container of its own.
 
 use std::fmt;
+use std::time::Duration;
 
-use sarsen_domain::{Progress, Release};
+use futures_util::TryStreamExt;
+use rand::Rng;
+use sarsen_domain::container::label;
+use sarsen_domain::{ContainerId, Progress, Release};
+use sarsen_runtime::LogOptions;
 use tokio_util::sync::CancellationToken;
 
-use crate::{AppSettings, DeployError, Deployer};
+use crate::lines::Lines;
+use crate::oneoff::Attachment;
+use crate::{AppSettings, Cause, DeployError, Deployer, command, spec};
+
+/// A task that takes longer is killed.
+const TIME_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Which task of a deploy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +38,14 @@ impl Phase {
             Self::Release => "release",
             Self::Postdeploy => "postdeploy",
             Self::FirstDeploy => "heroku.postdeploy",
+        }
+    }
+
+    /// The file that holds the command.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Release => "Procfile",
+            Self::Predeploy | Self::Postdeploy | Self::FirstDeploy => "app.json",
         }
     }
 }
@@ -56,6 +74,90 @@ impl Deployer {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<(), DeployError> {
-        todo!()
+        let (phase, file) = (task.phase, task.phase.file());
+        progress.header(&format!("Checking for {phase} task"));
+        progress.body(&format!(
+            "Executing {phase} task from {file}: {}",
+            task.command
+        ));
+        let container = self.create_phase(&task).await?;
+        let work = tokio::time::timeout(TIME_LIMIT, self.follow_phase(&container, progress));
+        let outcome = cancel.run_until_cancelled(work).await;
+        for left in self.abandon(std::slice::from_ref(&container)).await {
+            tracing::warn!(container.id = %left.container, error = %left.error, "a task's container was not removed");
+        }
+        let cause = match outcome {
+            None => return Err(DeployError::Cancelled),
+            Some(Ok(Ok(()))) => return Ok(()),
+            Some(Ok(Err(cause))) => cause,
+            Some(Err(_)) => Cause::TimedOut(TIME_LIMIT),
+        };
+        Err(DeployError::Phase {
+            phase,
+            command: task.command.to_owned(),
+            cause,
+        })
+    }
+
+    async fn create_phase(&self, task: &PhaseTask<'_>) -> Result<ContainerId, DeployError> {
+        let release = task.release;
+        let image = self.runtime.image(&release.image).await?;
+        let mut spec = spec::of_one_off(release, task.settings, &self.settings.owner);
+        let number: u32 = rand::rng().random_range(100_000..1_000_000);
+        let dyno = format!("{}.{number}", task.phase);
+        spec.name = Some(spec::name(&format!("{}.run.{dyno}", release.app))?);
+        spec.command = Some(command::of_task(release, task.command, &image));
+        spec::put_env(&mut spec.env, "DYNO", &dyno);
+        spec::put_labels(
+            &mut spec.labels,
+            [
+                (label::PHASE_SCRIPT, task.phase.to_string()),
+                (label::DEADLINE, TIME_LIMIT.as_secs().to_string()),
+                (spec::RUN_LABEL, Attachment::Attached.to_string()),
+            ],
+        );
+        Ok(self.runtime.create(&spec).await?)
+    }
+
+    /// Shows the output line by line, until the task's end.
+    async fn follow_phase(
+        &self,
+        container: &ContainerId,
+        progress: &dyn Progress,
+    ) -> Result<(), Cause> {
+        let engine = |error: sarsen_runtime::RuntimeError| Cause::Engine(error.to_string());
+        if let Err(error) = self.runtime.start(container).await {
+            return Err(Cause::CannotStart(error.to_string()));
+        }
+        let options = LogOptions {
+            follow: true,
+            ..LogOptions::default()
+        };
+        let mut output = self
+            .runtime
+            .logs(container, options)
+            .await
+            .map_err(engine)?;
+        let mut lines = Lines::default();
+        while let Some(chunk) = output.try_next().await.map_err(engine)? {
+            show(progress, lines.feed(&chunk));
+        }
+        show(progress, lines.rest());
+        let code = self.runtime.wait(container).await.map_err(engine)?;
+        if code == 0 {
+            return Ok(());
+        }
+        let info = self.runtime.inspect(container).await.map_err(engine)?;
+        Err(if info.oom_killed {
+            Cause::OutOfMemory(None)
+        } else {
+            Cause::Exited(code)
+        })
+    }
+}
+
+fn show(progress: &dyn Progress, lines: Vec<Vec<u8>>) {
+    for line in lines {
+        progress.write(&[b"       ", line.as_slice(), b"\n"].concat());
     }
 }
