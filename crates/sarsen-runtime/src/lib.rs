@@ -2,8 +2,12 @@
 //!
 //! No type of the engine's client library leaves this crate.
 
+mod docker;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 mod model;
 
+pub use docker::{BuildEngine, DockerRuntime};
 pub use model::*;
 
 use std::pin::Pin;
