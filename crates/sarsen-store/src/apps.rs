@@ -42,6 +42,20 @@ pub struct AppSummary {
     pub last_build: Option<BuildStatus>,
 }
 
+/// Whether an app refuses deploys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locked {
+    Yes,
+    No,
+}
+
+/// Whether a person stopped an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    Yes,
+    No,
+}
+
 impl Apps<'_> {
     /// Makes an app with the formation `web=1`.
     pub async fn create(&self, app: &AppName) -> Result<(), StoreError> {
@@ -128,28 +142,22 @@ impl Apps<'_> {
         Ok(())
     }
 
-    /// Refuses deploys from now on.
-    pub async fn lock(&self, app: &AppName) -> Result<(), StoreError> {
-        self.update("UPDATE apps SET locked = 1 WHERE name = ?", app)
-            .await
+    /// `apps:lock`, `apps:unlock`
+    pub async fn set_locked(&self, app: &AppName, locked: Locked) -> Result<(), StoreError> {
+        let sql = match locked {
+            Locked::Yes => "UPDATE apps SET locked = 1 WHERE name = ?",
+            Locked::No => "UPDATE apps SET locked = 0 WHERE name = ?",
+        };
+        self.update(sql, app).await
     }
 
-    /// Allows deploys again.
-    pub async fn unlock(&self, app: &AppName) -> Result<(), StoreError> {
-        self.update("UPDATE apps SET locked = 0 WHERE name = ?", app)
-            .await
-    }
-
-    /// Notes that a person stopped the app.
-    pub async fn mark_stopped(&self, app: &AppName) -> Result<(), StoreError> {
-        self.update("UPDATE apps SET stopped = 1 WHERE name = ?", app)
-            .await
-    }
-
-    /// Notes that the app is meant to run.
-    pub async fn mark_started(&self, app: &AppName) -> Result<(), StoreError> {
-        self.update("UPDATE apps SET stopped = 0 WHERE name = ?", app)
-            .await
+    /// `ps:stop`, `ps:start`
+    pub async fn set_stopped(&self, app: &AppName, stopped: Stopped) -> Result<(), StoreError> {
+        let sql = match stopped {
+            Stopped::Yes => "UPDATE apps SET stopped = 1 WHERE name = ?",
+            Stopped::No => "UPDATE apps SET stopped = 0 WHERE name = ?",
+        };
+        self.update(sql, app).await
     }
 
     pub(crate) async fn update(&self, sql: &'static str, app: &AppName) -> Result<(), StoreError> {
@@ -194,4 +202,4 @@ fn summary(row: &SqliteRow) -> Result<AppSummary, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -43,4 +43,4 @@ impl Buildpacks<'_> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -4,7 +4,7 @@ use sarsen_domain::{
     AppName, BuildId, BuildKind, BuildSource, BuildStatus, CommitId, ReleaseNumber,
 };
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Encode, Row, Sqlite, SqliteConnection, Type};
 
 use crate::rows::{app_id, limit, narrowed_option, now, now_ms, parsed, parsed_option};
 use crate::{Store, StoreError};
@@ -84,6 +84,16 @@ impl Builds<'_> {
     pub async fn set_commit(&self, id: &BuildId, commit: &CommitId) -> Result<(), StoreError> {
         let sql = "UPDATE builds SET commit_id = ? WHERE id = ?";
         self.note(sql, id, commit.as_str()).await
+    }
+
+    /// Ties the build to the release that it deploys (a build that makes a release is tied by that).
+    pub async fn set_release(
+        &self,
+        id: &BuildId,
+        release: ReleaseNumber,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE builds SET \"release\" = ? WHERE id = ?";
+        self.note(sql, id, i64::from(release.0)).await
     }
 
     /// Records how the build ended. The first verdict stands: a build that was cancelled does not fail afterwards.
@@ -189,7 +199,10 @@ impl Builds<'_> {
         pruned
     }
 
-    async fn note(&self, sql: &'static str, id: &BuildId, value: &str) -> Result<(), StoreError> {
+    async fn note<'v, V>(&self, sql: &'static str, id: &BuildId, value: V) -> Result<(), StoreError>
+    where
+        V: Encode<'v, Sqlite> + Type<Sqlite> + Send + 'v,
+    {
         let mut tx = self.0.write().await?;
         let done = sqlx::query(sql)
             .bind(value)
@@ -242,4 +255,4 @@ fn from_row(row: &SqliteRow) -> Result<BuildRecord, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -136,4 +136,4 @@ async fn delete_all(
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -19,6 +19,14 @@ pub struct AppDomains {
     pub domains: Vec<Domain>,
 }
 
+/// Whether an app is reached by host name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vhosts {
+    Enabled,
+    /// After `domains:disable`.
+    Disabled,
+}
+
 impl Domains<'_> {
     /// The domains of one scope.
     pub async fn list(&self, scope: &Scope) -> Result<Vec<Domain>, StoreError> {
@@ -97,6 +105,16 @@ impl Domains<'_> {
     }
 
     /// Whether the app is reached by host name.
+    pub async fn vhosts(&self, app: &AppName) -> Result<Vhosts, StoreError> {
+        let enabled = self.vhosts_enabled(app).await?;
+        Ok(if enabled {
+            Vhosts::Enabled
+        } else {
+            Vhosts::Disabled
+        })
+    }
+
+    /// The same as a truth value.
     pub async fn vhosts_enabled(&self, app: &AppName) -> Result<bool, StoreError> {
         sqlx::query_scalar("SELECT vhosts FROM apps WHERE name = ?")
             .bind(app.as_str())
@@ -105,18 +123,13 @@ impl Domains<'_> {
             .ok_or_else(|| StoreError::NoSuchApp(app.clone()))
     }
 
-    /// `domains:enable`
-    pub async fn enable_vhosts(&self, app: &AppName) -> Result<(), StoreError> {
-        let apps = self.0.apps();
-        apps.update("UPDATE apps SET vhosts = 1 WHERE name = ?", app)
-            .await
-    }
-
-    /// `domains:disable`
-    pub async fn disable_vhosts(&self, app: &AppName) -> Result<(), StoreError> {
-        let apps = self.0.apps();
-        apps.update("UPDATE apps SET vhosts = 0 WHERE name = ?", app)
-            .await
+    /// `domains:enable`, `domains:disable`
+    pub async fn set_vhosts(&self, app: &AppName, vhosts: Vhosts) -> Result<(), StoreError> {
+        let sql = match vhosts {
+            Vhosts::Enabled => "UPDATE apps SET vhosts = 1 WHERE name = ?",
+            Vhosts::Disabled => "UPDATE apps SET vhosts = 0 WHERE name = ?",
+        };
+        self.0.apps().update(sql, app).await
     }
 }
 
@@ -157,4 +170,4 @@ fn grouped(rows: &[SqliteRow]) -> Result<Vec<AppDomains>, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

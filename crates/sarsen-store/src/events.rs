@@ -167,4 +167,4 @@ fn from_row(row: &SqliteRow) -> Result<Event, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -71,4 +71,4 @@ pub(crate) async fn merge(
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

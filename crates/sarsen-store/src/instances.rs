@@ -250,4 +250,4 @@ fn from_row(row: &SqliteRow) -> Result<Instance, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

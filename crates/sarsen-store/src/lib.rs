@@ -23,13 +23,13 @@ mod seal;
 mod ssh_keys;
 mod store;
 #[cfg(test)]
-mod test_support {}
+mod test_support;
 
-pub use apps::{AppRecord, AppSummary, Apps};
+pub use apps::{AppRecord, AppSummary, Apps, Locked, Stopped};
 pub use buildpacks::Buildpacks;
 pub use builds::{BuildRecord, Builds};
 pub use config::ConfigVars;
-pub use domains::{AppDomains, Domains};
+pub use domains::{AppDomains, Domains, Vhosts};
 pub use error::{Conflict, SealError, StoreError};
 pub use events::{Event, Events, NewEvent};
 pub use formation::Formations;

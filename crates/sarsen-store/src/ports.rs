@@ -60,4 +60,4 @@ impl Ports<'_> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -128,4 +128,4 @@ impl Properties<'_> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

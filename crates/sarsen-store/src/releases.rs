@@ -2,7 +2,7 @@
 
 mod row;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sarsen_domain::{
     AppName, BuildId, BuilderKind, CommitId, Config, Formation, ImageRef, PortMapping, Procfile,
@@ -104,6 +104,19 @@ impl Releases<'_> {
         self.optional(sql, app).await
     }
 
+    /// What the live release of every app asks for, apps without one left out.
+    pub async fn live_ports(&self) -> Result<BTreeMap<AppName, Vec<PortMapping>>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT a.name, r.detected_ports FROM releases r JOIN apps a ON a.id = r.app_id \
+             WHERE r.state = 'live'",
+        )
+        .fetch_all(&mut *self.0.read().await?)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((parsed(row, "name")?, row::detected_ports(row)?)))
+            .collect()
+    }
+
     /// What a rollback goes to: the newest release that served before the live one.
     pub async fn previous_deployable(&self, app: &AppName) -> Result<Option<Release>, StoreError> {
         let sql = select!(
@@ -171,12 +184,12 @@ impl Releases<'_> {
     }
 
     /// Forgets, of the releases that served and of those that failed, all but the newest `keep` each. Live and
-    /// waiting ones stay, and so do those that a container still belongs to. The forgotten numbers come back.
+    /// waiting ones stay, and so do those that a container still belongs to. The forgotten ones come back.
     pub async fn prune(
         &self,
         app: &AppName,
         keep: usize,
-    ) -> Result<Vec<ReleaseNumber>, StoreError> {
+    ) -> Result<Vec<ReleaseSummary>, StoreError> {
         let mut tx = self.0.write().await?;
         let id = app_id(&mut tx, app).await?;
         let rows = sqlx::query(
@@ -185,7 +198,8 @@ impl Releases<'_> {
                PARTITION BY state = 'failed' ORDER BY number DESC) AS age \
                FROM releases WHERE app_id = ?1 AND state <> 'pending') WHERE age <= ?2) \
              AND NOT EXISTS (SELECT 1 FROM instances i \
-               WHERE i.app_id = ?1 AND i.\"release\" = r.number) RETURNING number",
+               WHERE i.app_id = ?1 AND i.\"release\" = r.number) \
+             RETURNING number, state, commit_id, author, description, created_at, build, image",
         )
         .bind(id)
         .bind(limit(keep))
@@ -193,10 +207,10 @@ impl Releases<'_> {
         .await?;
         let mut pruned = rows
             .iter()
-            .map(|row| narrowed(row, "number").map(ReleaseNumber))
+            .map(row::summary)
             .collect::<Result<Vec<_>, _>>()?;
         tx.commit().await?;
-        pruned.sort_unstable();
+        pruned.sort_unstable_by_key(|release| release.number);
         Ok(pruned)
     }
 
@@ -260,4 +274,4 @@ fn app_and_number(row: &SqliteRow) -> Result<(AppName, ReleaseNumber), StoreErro
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -103,4 +103,4 @@ fn from_row(row: &SqliteRow) -> Result<SshKey, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -205,4 +205,4 @@ async fn unlock(writer: &SqlitePool, path: &Path) -> Result<Sealer, StoreError> 
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

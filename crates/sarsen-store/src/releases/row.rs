@@ -89,7 +89,7 @@ pub(super) fn from_row(row: &SqliteRow, sealer: &Sealer) -> Result<Release, Stor
         config: config_of(&config)?,
         procfile: procfile_of(row.try_get("procfile")?)?,
         formation: formation_of(row.try_get("formation")?)?,
-        detected_ports: ports_of(row.try_get("detected_ports")?)?,
+        detected_ports: detected_ports(row)?,
         app_json: row.try_get("app_json")?,
         build: parsed(row, "build")?,
         author: row.try_get("author")?,
@@ -152,11 +152,9 @@ fn formation_of(text: &str) -> Result<Formation, StoreError> {
     serde_json::from_str(text).map_err(|error| StoreError::corrupt("formation", error))
 }
 
-fn ports_of(text: &str) -> Result<Vec<PortMapping>, StoreError> {
-    let texts: Vec<String> =
-        serde_json::from_str(text).map_err(|error| StoreError::corrupt("detected_ports", error))?;
-    texts
-        .iter()
-        .map(|mapping| parse("detected_ports", mapping))
-        .collect()
+pub(super) fn detected_ports(row: &SqliteRow) -> Result<Vec<PortMapping>, StoreError> {
+    let column = "detected_ports";
+    let texts: Vec<String> = serde_json::from_str(row.try_get(column)?)
+        .map_err(|error| StoreError::corrupt(column, error))?;
+    texts.iter().map(|text| parse(column, text)).collect()
 }
