@@ -66,18 +66,10 @@ impl Ignore {
         if self.rules.is_empty() || self.needed.iter().any(|needed| *needed == path) {
             return false;
         }
-        let folders: Vec<&str> = path
-            .match_indices('/')
-            .filter_map(|(at, _)| path.get(..at))
-            .collect();
         let mut ignored = false;
         for rule in &self.rules {
             // Only a rule that would change the verdict needs to be looked at.
-            if rule.takes_back == ignored
-                && std::iter::once(&*path)
-                    .chain(folders.iter().copied())
-                    .any(|candidate| rule.pattern.matches(candidate))
-            {
+            if rule.takes_back == ignored && rule.pattern.matches(&path) {
                 ignored = !rule.takes_back;
             }
         }

@@ -50,11 +50,15 @@ impl Pattern {
         Some(Self(tokens))
     }
 
-    /// Whether the whole path matches. Walks all possible positions in the pattern at once.
+    /// Whether the whole path, or one of the folders it is in, matches. Walks the path once, at all positions in
+    /// the pattern that are possible at the same time.
     pub(super) fn matches(&self, path: &str) -> bool {
         let mut states = States::new(self.0.len());
         self.enter(0, &mut states);
         for char in path.chars() {
+            if char == '/' && states.at(self.0.len()) {
+                return true;
+            }
             let mut next = States::new(self.0.len());
             for (index, token) in self.0.iter().enumerate() {
                 if states.at(index) {

@@ -1,0 +1,127 @@
+//! Puts an app's own list of buildpacks where the stack's `/build` looks for it: `/tmp/buildpacks/NN-name`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::TryStreamExt;
+use sarsen_domain::ContainerId;
+
+use crate::archive::{APP_USER, Caps, Input, Memory, Rewrite, Verdict, rewrite, strictly_under};
+use crate::fetch::{Pack, PackFiles};
+use crate::limits::Limits;
+use crate::{BuildError, Builder};
+
+/// Where the stack image keeps the ones that it brings.
+const BUNDLED: &str = "/buildpacks";
+
+impl Builder {
+    pub(super) async fn upload_packs(
+        &self,
+        builder: &ContainerId,
+        packs: Vec<Pack>,
+        limits: &Limits,
+    ) -> Result<(), BuildError> {
+        let bundled = if packs
+            .iter()
+            .any(|pack| matches!(pack.files, PackFiles::Bundled))
+        {
+            self.bundled(builder).await?
+        } else {
+            Vec::new()
+        };
+        for (index, pack) in packs.into_iter().enumerate() {
+            let folder = format!("buildpacks/{index:02}-{}", pack.name);
+            match pack.files {
+                PackFiles::Bundled => {
+                    let target = find_bundled(&bundled, &pack.name)?;
+                    let tar = Memory::new()
+                        .folder("buildpacks", 0o755)
+                        .and_then(|tar| tar.symlink(&folder, &format!("{BUNDLED}/{target}")))
+                        .and_then(Memory::into_stream)
+                        .map_err(BuildError::io("Could not name a bundled buildpack"))?;
+                    self.runtime.upload(builder, "/tmp", tar).await?;
+                }
+                PackFiles::Tree { input, strip } => {
+                    let change = Rewrite {
+                        owner: APP_USER,
+                        caps: Caps::BUILDPACK,
+                        rule: strictly_under(PathBuf::from(folder), strip),
+                    };
+                    let tar = rewrite(input, change);
+                    self.upload(builder, "/tmp", tar, limits)
+                        .await
+                        .map_err(|error| named(&pack.name, error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Folder names of the bundled buildpacks: `30_python`.
+    async fn bundled(&self, builder: &ContainerId) -> Result<Vec<String>, BuildError> {
+        let archive = self.runtime.download(builder, BUNDLED).await?;
+        let found = Arc::new(Mutex::new(BTreeSet::new()));
+        let noted = Arc::clone(&found);
+        let mut listing = rewrite(
+            Input::Stream(archive),
+            Rewrite::for_app(Box::new(move |member| {
+                if let Some(name) = member.path.components().nth(1) {
+                    let name = name.as_os_str().to_string_lossy().into_owned();
+                    noted
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .insert(name);
+                }
+                Ok(Verdict::Skip)
+            })),
+        );
+        while listing.stream.try_next().await?.is_some() {}
+        let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(found.iter().cloned().collect())
+    }
+}
+
+/// `python` → `30_python`.
+fn find_bundled<'a>(bundled: &'a [String], name: &str) -> Result<&'a str, BuildError> {
+    let plain = |folder: &'a str| {
+        folder
+            .trim_start_matches(|c: char| c.is_ascii_digit())
+            .trim_start_matches(['_', '-'])
+    };
+    let found = bundled.iter().find(|folder| plain(folder) == name);
+    found.map(String::as_str).ok_or_else(|| {
+        let names: Vec<_> = bundled.iter().map(|folder| plain(folder)).collect();
+        BuildError::Buildpack {
+            name: name.to_owned(),
+            why: format!(
+                "the stack image has none of that name; it has {}",
+                names.join(", ")
+            ),
+        }
+    })
+}
+
+fn named(name: &str, error: BuildError) -> BuildError {
+    if let BuildError::Archive(why) | BuildError::Source(why) = error {
+        let name = name.to_owned();
+        return BuildError::Buildpack { name, why };
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundled_ones_go_by_their_name() {
+        let bundled = ["10_ruby".to_owned(), "20_nodejs".to_owned()];
+        assert_eq!(find_bundled(&bundled, "nodejs").unwrap(), "20_nodejs");
+        let error = find_bundled(&bundled, "cobol").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Buildpack cobol: the stack image has none of that name; it has ruby, nodejs"
+        );
+    }
+}
