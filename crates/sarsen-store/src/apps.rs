@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::rows::{
-    app_id, is_duplicate, must_touch, narrowed, narrowed_option, now, parsed, parsed_option,
+    app_id, is_duplicate, must_touch, narrowed, narrowed_option, now, parse, parsed, parsed_option,
 };
 use crate::{Store, StoreError, formation};
 
@@ -83,10 +83,13 @@ impl Apps<'_> {
 
     /// All names, sorted.
     pub async fn list(&self) -> Result<Vec<AppName>, StoreError> {
-        let rows = sqlx::query("SELECT name FROM apps ORDER BY name")
-            .fetch_all(&mut *self.0.read().await?)
-            .await?;
-        rows.iter().map(|row| parsed(row, "name")).collect()
+        // One row with a line per name costs a fraction of a row per name, and every command line completion asks.
+        let names: Option<String> =
+            sqlx::query_scalar("SELECT group_concat(name, char(10) ORDER BY name) FROM apps")
+                .fetch_one(&mut *self.0.read().await?)
+                .await?;
+        let names = names.unwrap_or_default();
+        names.lines().map(|name| parse("name", name)).collect()
     }
 
     /// One app.

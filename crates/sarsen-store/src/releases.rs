@@ -166,6 +166,21 @@ impl Releases<'_> {
         Ok(())
     }
 
+    /// Marks the release that a build was to bring as failed, if it waits still.
+    pub async fn fail_build(&self, app: &AppName, build: &BuildId) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = app_id(&mut tx, app).await?;
+        sqlx::query(
+            "UPDATE releases SET state = 'failed' WHERE app_id = ? AND build = ? AND state = 'pending'",
+        )
+        .bind(id)
+        .bind(build.as_str())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// The images that must not be removed: of the last `keep` releases that served, of live and of waiting ones,
     /// and of every container that we mean to have.
     pub async fn images_in_use(&self, keep: usize) -> Result<BTreeSet<ImageRef>, StoreError> {

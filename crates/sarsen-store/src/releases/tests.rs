@@ -176,6 +176,29 @@ async fn what_served_cannot_fail_afterwards() {
 }
 
 #[tokio::test]
+async fn giving_up_a_build_fails_its_waiting_release_only() {
+    let store = TestStore::with_apps(&["a", "b"]).await;
+    let releases = store.releases();
+    let (live, waiting, other) = (
+        store.live_release("a").await,
+        store.release("a").await,
+        store.release("a").await,
+    );
+    releases.fail_build(&app("a"), &live.build).await.unwrap();
+    releases.fail_build(&app("b"), &other.build).await.unwrap();
+    releases
+        .fail_build(&app("a"), &waiting.build)
+        .await
+        .unwrap();
+    let expected = [
+        (3, ReleaseState::Pending),
+        (2, ReleaseState::Failed),
+        (1, ReleaseState::Live),
+    ];
+    assert_eq!(listed(&store, "a").await, expected);
+}
+
+#[tokio::test]
 async fn waiting_releases_fail_at_the_start() {
     let store = TestStore::with_apps(&["b", "a"]).await;
     store.live_release("a").await;
