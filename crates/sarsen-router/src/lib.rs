@@ -1,1 +1,34 @@
-//! placeholder
+//! The router: requests come in, the route table names the app, the request goes to one of the app's containers.
+//!
+//! [`RouteTable`] is a value; [`Router`] swaps it whole and keeps what belongs to a container (its pooled connections,
+//! its requests in flight) for as long as the container is in the table or a request is under way there.
+//! One task serves one client connection and also drives the upstream connection it is using, so that a request crosses
+//! no queue and wakes no other thread.
+
+mod access_log;
+mod body;
+mod client_io;
+mod exchange;
+mod failure;
+mod head;
+mod host;
+mod link;
+mod listener;
+mod live;
+mod page;
+mod proxy;
+mod router;
+mod settings;
+mod stats;
+mod table;
+mod timer;
+mod trust;
+mod tunnel;
+mod upstream;
+
+pub use access_log::AccessLog;
+pub use router::{Drained, Router};
+pub use settings::RouterSettings;
+pub use stats::{AppStats, RouterStats};
+pub use table::{AppRoute, AppState, Route, RoutePort, RouteTable, Upstream};
+pub use trust::TrustedProxies;

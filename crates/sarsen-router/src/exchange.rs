@@ -1,0 +1,172 @@
+//! The account of one request: who served it, how it ended, and the line about it in the log.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+
+use http::{HeaderValue, Method, StatusCode, Uri};
+
+use crate::access_log::line::Line;
+use crate::failure::Failure;
+use crate::host;
+use crate::live::{LiveApp, Picked};
+use crate::router::Inner;
+use crate::settings::RouterSettings;
+use crate::upstream::{InFlight, UpstreamState};
+
+/// Closed by [`Self::finish`] or [`Self::fail`]; dropped open, it was the client that left.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    inner: Arc<Inner>,
+    app: Option<Arc<LiveApp>>,
+    upstream: Option<Arc<UpstreamState>>,
+    in_flight: Option<InFlight>,
+    details: Option<Box<Details>>,
+    started: Instant,
+    connect: Option<Duration>,
+    status: Option<StatusCode>,
+    bytes: u64,
+    closed: bool,
+}
+
+/// What only the log wants to know.
+#[derive(Debug)]
+pub(crate) struct Details {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) host: HeaderValue,
+    pub(crate) request_id: HeaderValue,
+    pub(crate) fwd: HeaderValue,
+}
+
+impl Exchange {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self {
+            inner,
+            app: None,
+            upstream: None,
+            in_flight: None,
+            details: None,
+            started: Instant::now(),
+            connect: None,
+            status: None,
+            bytes: 0,
+            closed: false,
+        }
+    }
+
+    pub(crate) fn describe(&mut self, details: impl FnOnce() -> Details) {
+        if self.inner.settings.access_log.is_on() {
+            self.details = Some(Box::new(details()));
+        }
+    }
+
+    /// The addresses that the request came along.
+    pub(crate) fn came_along(&mut self, chain: HeaderValue) {
+        if let Some(details) = &mut self.details {
+            details.fwd = chain;
+        }
+    }
+
+    pub(crate) fn reached_app(&mut self, app: &Arc<LiveApp>) {
+        self.app = Some(Arc::clone(app));
+    }
+
+    pub(crate) fn picked(&mut self, picked: Picked) {
+        self.upstream = Some(picked.upstream);
+        self.in_flight = Some(picked.in_flight);
+    }
+
+    pub(crate) fn connected(&mut self, took: Duration) {
+        self.connect = Some(took);
+    }
+
+    pub(crate) fn settings(&self) -> &RouterSettings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    pub(crate) fn add_bytes(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// The count at the container, for a tunnel to carry on.
+    pub(crate) fn take_in_flight(&mut self) -> Option<InFlight> {
+        self.in_flight.take()
+    }
+
+    /// The response is complete.
+    pub(crate) fn finish(&mut self) {
+        self.close(None);
+    }
+
+    /// The response will not be complete.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.close(Some(failure));
+    }
+
+    fn close(&mut self, failure: Option<Failure>) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.in_flight = None;
+        let status = match (failure, self.status) {
+            // The client left: what it would have got says little.
+            (Some(Failure::ClientGone), _) => Failure::ClientGone.status(),
+            (_, Some(status)) => status,
+            (Some(failure), None) => failure.status(),
+            (None, None) => StatusCode::OK,
+        };
+        self.count(failure, status);
+        self.log(failure, status);
+    }
+
+    fn count(&self, failure: Option<Failure>, status: StatusCode) {
+        let Some(app) = &self.app else {
+            let counters = &self.inner.counters;
+            let counter = match failure {
+                Some(Failure::UnknownHost) => &counters.unknown_host,
+                _ => &counters.bad_requests,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        app.counters.count(status, self.bytes);
+        if failure.is_some() {
+            app.counters.count_error();
+        }
+    }
+
+    fn log(&self, failure: Option<Failure>, status: StatusCode) {
+        let Some(details) = &self.details else {
+            return;
+        };
+        let host = details.host.to_str().ok().and_then(host::normalise);
+        let path = details.uri.path_and_query().map_or("", |p| p.as_str());
+        let line = Line {
+            at: SystemTime::now(),
+            app: self.app.as_ref().map_or("", |app| app.name.as_str()),
+            failure,
+            method: details.method.as_str(),
+            path: path.as_bytes(),
+            host: host.as_deref().unwrap_or_default(),
+            request_id: details.request_id.as_bytes(),
+            fwd: details.fwd.as_bytes(),
+            dyno: self.upstream.as_ref().map_or("", |u| u.dyno.as_str()),
+            connect: self.connect,
+            service: self.upstream.as_ref().map(|_| self.started.elapsed()),
+            status: status.as_u16(),
+            bytes: self.status.map(|_| self.bytes),
+        };
+        self.inner.settings.access_log.write(&line.to_string());
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.fail(Failure::ClientGone);
+    }
+}

@@ -1,0 +1,114 @@
+//! Everything that can go wrong with a request, and how it is named: Heroku's codes, HTTP's statuses.
+
+use http::StatusCode;
+
+/// Why a request got no answer from an app, or not all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Failure {
+    UnknownHost,
+    Crashed,
+    Timeout,
+    Closed,
+    NoWeb,
+    BadResponse,
+    Idle,
+    Interrupted,
+    ConnectTimeout,
+    Refused,
+    Forbidden,
+    BadRequest,
+    ClientGone,
+    ClientIdle,
+    NeverDeployed,
+}
+
+impl Failure {
+    /// Heroku's code where there is one.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "unknown-host",
+            Self::Crashed => "H10",
+            Self::Timeout => "H12",
+            Self::Closed => "H13",
+            Self::NoWeb => "H14",
+            Self::Idle => "H15",
+            Self::BadResponse => "H17",
+            Self::Interrupted => "H18",
+            Self::ConnectTimeout => "H19",
+            Self::Refused => "H21",
+            Self::Forbidden => "H25",
+            Self::BadRequest => "H26",
+            Self::ClientGone => "H27",
+            Self::ClientIdle => "H28",
+            Self::NeverDeployed => "H81",
+        }
+    }
+
+    /// A few words for the log.
+    pub(crate) fn summary(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "No such app",
+            Self::Crashed => "App crashed",
+            Self::Timeout => "Request timeout",
+            Self::Closed => "Connection closed without response",
+            Self::NoWeb => "No web processes running",
+            Self::Idle => "Idle connection",
+            Self::BadResponse => "Poorly formatted HTTP response",
+            Self::Interrupted => "Server Request Interrupted",
+            Self::ConnectTimeout => "Backend connection timeout",
+            Self::Refused => "Backend connection refused",
+            Self::Forbidden => "HTTP restriction",
+            Self::BadRequest => "Request Error",
+            Self::ClientGone => "Client Request Interrupted",
+            Self::ClientIdle => "Client Connection Idle",
+            Self::NeverDeployed => "Blank app",
+        }
+    }
+
+    /// What the client gets, or what is logged when nobody is left to get it.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::UnknownHost => StatusCode::NOT_FOUND,
+            Self::Crashed | Self::NoWeb | Self::NeverDeployed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout | Self::Idle | Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Closed | Self::BadResponse | Self::Interrupted | Self::Refused => {
+                StatusCode::BAD_GATEWAY
+            }
+            Self::Forbidden => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::ClientIdle => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// A sentence for the person who sees the page.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::UnknownHost => "There is no app at this address.",
+            Self::Crashed => "The app at this address has stopped unexpectedly.",
+            Self::Timeout => "The app took too long to answer.",
+            Self::Closed => "The app closed the connection without an answer.",
+            Self::NoWeb => "The app at this address is not running.",
+            Self::BadResponse => "The app's answer was not understood.",
+            Self::Idle | Self::Interrupted => "The app did not finish its answer.",
+            Self::ConnectTimeout | Self::Refused => "The app could not be reached.",
+            Self::Forbidden => "This method is not available here.",
+            Self::BadRequest => "The request was not understood.",
+            Self::ClientGone => "The client went away.",
+            Self::ClientIdle => "The request took too long to arrive.",
+            Self::NeverDeployed => "Nothing has been deployed to this app yet.",
+        }
+    }
+
+    /// Whether the connection to the client is of no more use after this.
+    pub(crate) fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden
+                | Self::BadRequest
+                | Self::ClientGone
+                | Self::ClientIdle
+                | Self::UnknownHost
+        )
+    }
+}

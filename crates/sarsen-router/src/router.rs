@@ -1,0 +1,167 @@
+//! The handle to the router: swapping tables, draining containers, counters.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::listener;
+use crate::live::{LiveTable, Survivors};
+use crate::settings::RouterSettings;
+use crate::stats::{RouterCounters, RouterStats};
+use crate::table::RouteTable;
+
+#[cfg(test)]
+mod tests;
+
+/// A reverse proxy whose routes can be changed at any time. Clones are handles to the same router.
+#[derive(Debug, Clone)]
+pub struct Router {
+    inner: Arc<Inner>,
+}
+
+/// How the draining of a container went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Requests and tunnels that were under way and ended by themselves.
+    pub completed: usize,
+    /// The ones that had not ended when the patience was over. Tunnels among them were closed; plain requests go on
+    /// until their container stops.
+    pub cut: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) settings: RouterSettings,
+    pub(crate) live: ArcSwap<LiveTable>,
+    pub(crate) counters: RouterCounters,
+    pub(crate) connections: Arc<Semaphore>,
+    pub(crate) via: Option<HeaderValue>,
+    survivors: Mutex<Survivors>,
+}
+
+impl Router {
+    /// A router without routes; it answers 404 until the first [`Self::swap`].
+    pub fn new(settings: RouterSettings) -> Self {
+        let via = settings.via.as_ref().and_then(|name| {
+            let value = HeaderValue::from_str(&format!("1.1 {name}"));
+            value
+                .inspect_err(|_| {
+                    tracing::warn!("the router's name cannot be sent in a header; Via is left out")
+                })
+                .ok()
+        });
+        Self {
+            inner: Arc::new(Inner {
+                live: ArcSwap::default(),
+                counters: RouterCounters::default(),
+                connections: Arc::new(Semaphore::new(settings.max_connections)),
+                via,
+                survivors: Mutex::default(),
+                settings,
+            }),
+        }
+    }
+
+    /// Replaces all routes at once. Requests under way end where they are; upstreams that stay keep their connections.
+    pub fn swap(&self, table: RouteTable) {
+        let mut survivors = self.survivors();
+        let previous = self.inner.live.load_full();
+        let next = Arc::new(LiveTable::succeed(&previous, table, &mut survivors));
+        for upstream in next.upstreams() {
+            upstream.instance.revive();
+        }
+        self.inner.live.store(Arc::clone(&next));
+        // Only now, so that a request that finds its container retired also finds the new table.
+        survivors.settle(&next);
+        survivors.forget_apps(&next);
+        drop(survivors);
+        for upstream in previous.upstreams().filter(|u| u.instance.is_retired()) {
+            upstream.clear();
+        }
+    }
+
+    /// Requests and tunnels under way at a container.
+    pub fn in_flight(&self, instance: i64) -> usize {
+        self.survivors().get(instance).map_or(0, |i| i.active())
+    }
+
+    /// Waits until nothing is under way at a container that has left the table.
+    ///
+    /// Websockets and other tunnels are closed when [`RouterSettings::tunnel_patience`] or the deadline is over,
+    /// whichever comes first. For a container still in the table this waits for a moment of silence.
+    pub async fn drain(&self, instance: i64, deadline: Duration) -> Drained {
+        let Some(state) = self.survivors().get(instance) else {
+            return Drained {
+                completed: 0,
+                cut: 0,
+            };
+        };
+        let under_way = state.active();
+        let patience = deadline.min(self.inner.settings.tunnel_patience);
+        if tokio::time::timeout(patience, state.quiet()).await.is_ok() {
+            return Drained {
+                completed: under_way,
+                cut: 0,
+            };
+        }
+        let before = state.active();
+        let tunnels = state.cut_tunnels();
+        let rest = deadline.saturating_sub(patience).max(TUNNEL_CLOSING);
+        let left = match tokio::time::timeout(rest, state.quiet()).await {
+            Ok(()) => 0,
+            Err(_) => state.active(),
+        };
+        let cut = left.saturating_add(tunnels).min(before);
+        Drained {
+            completed: under_way.saturating_sub(cut),
+            cut,
+        }
+    }
+
+    /// Accepts connections until told to stop; then finishes the requests under way, within
+    /// [`RouterSettings::shutdown_deadline`]. May run on several listeners at once.
+    ///
+    /// Fails only when the listener has no address.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        listener::serve(Arc::clone(&self.inner), listener, shutdown).await
+    }
+
+    /// The counters as they are now.
+    pub fn stats(&self) -> RouterStats {
+        let inner = &self.inner;
+        let live = inner.live.load();
+        let free = inner.connections.available_permits();
+        RouterStats {
+            apps: live
+                .apps()
+                .iter()
+                .map(|app| app.counters.snapshot(app.name.clone()))
+                .collect(),
+            connections: inner.settings.max_connections.saturating_sub(free),
+            unknown_host: inner.counters.unknown_host.load(Ordering::Relaxed),
+            bad_requests: inner.counters.bad_requests.load(Ordering::Relaxed),
+            log_lines_dropped: inner.settings.access_log.dropped(),
+        }
+    }
+
+    fn survivors(&self) -> std::sync::MutexGuard<'_, Survivors> {
+        self.inner
+            .survivors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closing a tunnel takes a turn of its task; it is given that much even past the deadline.
+const TUNNEL_CLOSING: Duration = Duration::from_millis(500);

@@ -1,0 +1,63 @@
+//! What can be tuned, with the reasons for the defaults.
+
+use std::time::Duration;
+
+use crate::{AccessLog, TrustedProxies};
+
+/// How the router behaves. The defaults are for apps that moved here from Dokku or Heroku.
+#[derive(Debug, Clone)]
+pub struct RouterSettings {
+    /// From the first byte of a request to the end of its head; then 408. 30 s.
+    pub head_timeout: Duration,
+    /// How long a client's connection may rest between two requests. 75 s.
+    pub keep_alive_timeout: Duration,
+    /// For one attempt to connect to an upstream. 5 s.
+    pub connect_timeout: Duration,
+    /// From the end of the request to the first byte of the response; then 504. 60 s.
+    pub first_byte_timeout: Duration,
+    /// The longest silence inside a request's or a response's body, and the longest a client may leave sent bytes
+    /// unread. 60 s.
+    pub idle_timeout: Duration,
+    /// The longest silence on a websocket or another upgraded connection. 60 s: clients ping more often than that.
+    pub tunnel_idle_timeout: Duration,
+    /// How long websockets may go on after their container was retired, or the router told to stop. 10 s.
+    pub tunnel_patience: Duration,
+    /// How long requests may go on after the router was told to stop. 30 s.
+    pub shutdown_deadline: Duration,
+    /// The largest request head; above it 431. 32 KiB.
+    pub max_head_bytes: usize,
+    /// Clients' connections at any time; more wait in the kernel's queue. 8192.
+    pub max_connections: usize,
+    /// Idle connections kept per upstream. 128.
+    pub pool_size: usize,
+    /// How long an idle connection to an upstream is kept. 55 s, a little below the usual 60 s of servers.
+    pub pool_idle_timeout: Duration,
+    /// Names this router in `Via`. Off by default, because web servers inside containers stop compressing when they see it.
+    pub via: Option<String>,
+    /// Proxies in front whose `X-Forwarded-*` headers are believed. None.
+    pub trusted_proxies: TrustedProxies,
+    /// Where a line per request goes. Nowhere.
+    pub access_log: AccessLog,
+}
+
+impl Default for RouterSettings {
+    fn default() -> Self {
+        Self {
+            head_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: Duration::from_secs(60),
+            tunnel_patience: Duration::from_secs(10),
+            shutdown_deadline: Duration::from_secs(30),
+            max_head_bytes: 32 * 1024,
+            max_connections: 8192,
+            pool_size: 128,
+            pool_idle_timeout: Duration::from_secs(55),
+            via: None,
+            trusted_proxies: TrustedProxies::none(),
+            access_log: AccessLog::none(),
+        }
+    }
+}

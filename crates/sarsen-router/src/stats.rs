@@ -1,0 +1,93 @@
+//! Counters: per app, and for what never reached one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::StatusCode;
+use sarsen_domain::AppName;
+
+/// A snapshot of the router's counters since it was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouterStats {
+    /// Per app of the present table, in its order.
+    pub apps: Vec<AppStats>,
+    /// Clients' connections open now.
+    pub connections: usize,
+    /// Requests for a host that no app answers to.
+    pub unknown_host: u64,
+    /// Requests refused before an app was looked up.
+    pub bad_requests: u64,
+    /// Lines of the access log that were dropped because its writer was behind.
+    pub log_lines_dropped: u64,
+}
+
+/// A snapshot of one app's counters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppStats {
+    /// The app.
+    pub app: AppName,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Of these, by the first digit of the status: 1xx (upgrades), 2xx, 3xx, 4xx, 5xx.
+    pub by_class: [u64; 5],
+    /// Of these, the ones that the router could not complete, or that the client gave up.
+    pub errors: u64,
+    /// Bytes of response bodies, and of tunnels in both directions.
+    pub bytes: u64,
+}
+
+/// The counters behind [`AppStats`]; they outlive a swap of the table.
+#[derive(Debug, Default)]
+pub(crate) struct AppCounters {
+    by_class: [AtomicU64; 5],
+    errors: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl AppCounters {
+    pub(crate) fn count(&self, status: StatusCode, bytes: u64) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, 5) - 1;
+        if let Some(counter) = self.by_class.get(class) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self, app: AppName) -> AppStats {
+        let by_class = self.by_class.each_ref().map(|n| n.load(Ordering::Relaxed));
+        AppStats {
+            app,
+            requests: by_class.iter().sum(),
+            by_class,
+            errors: self.errors.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Counters of the router itself.
+#[derive(Debug, Default)]
+pub(crate) struct RouterCounters {
+    pub(crate) unknown_host: AtomicU64,
+    pub(crate) bad_requests: AtomicU64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_a_class() {
+        let counters = AppCounters::default();
+        for status in [101, 200, 204, 301, 404, 499, 502, 999] {
+            counters.count(StatusCode::from_u16(status).unwrap(), 10);
+        }
+        counters.count_error();
+        let stats = counters.snapshot("a".parse().unwrap());
+        assert_eq!(stats.by_class, [1, 2, 1, 2, 2]);
+        assert_eq!((stats.requests, stats.errors, stats.bytes), (8, 1, 80));
+    }
+}

@@ -1,0 +1,166 @@
+//! The route table: which app answers for a host name on a port. A value: built whole, never changed, no sockets.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use sarsen_domain::{AppName, Domain};
+
+use crate::host;
+
+#[cfg(test)]
+mod tests;
+
+/// Everything the router needs to know about one app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppRoute {
+    /// The app.
+    pub app: AppName,
+    /// The names it answers to. An app that shall answer to any name on its ports has `_`.
+    pub hosts: Vec<Domain>,
+    /// The ports it answers on, and the port of its containers behind each.
+    pub ports: Vec<RoutePort>,
+    /// The healthy web containers.
+    pub upstreams: Vec<Upstream>,
+    /// What to say when there are none.
+    pub state: AppState,
+}
+
+/// Requests to `host_port` of this machine go to `container_port` of the app's containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RoutePort {
+    /// The port that clients connect to.
+    pub host_port: u16,
+    /// The port that the containers listen on.
+    pub container_port: u16,
+}
+
+/// One container that may get traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// The row of the store that the container was started for.
+    pub instance: i64,
+    /// `web.1`
+    pub dyno: String,
+    /// Where the container is reached; the port comes from the mapping.
+    pub ip: IpAddr,
+}
+
+impl Upstream {
+    /// Where this container listens for requests of one mapping.
+    pub fn address(&self, port: RoutePort) -> SocketAddr {
+        SocketAddr::new(self.ip, port.container_port)
+    }
+}
+
+/// Why an app has upstreams, or why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AppState {
+    /// Requests go to the upstreams.
+    Serving,
+    /// Stopped, or scaled to no web process.
+    NoWeb,
+    /// Nothing was ever deployed.
+    NeverDeployed,
+    /// Its web processes ended and don't come up again.
+    Crashed,
+}
+
+/// What a look-up found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route<'a> {
+    /// The app that answers.
+    pub app: &'a AppRoute,
+    /// The mapping that the request came in on.
+    pub port: RoutePort,
+}
+
+/// All routes. The first app in the list wins where two claim the same name on the same port.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    apps: Vec<AppRoute>,
+    ports: HashMap<u16, PortTable>,
+}
+
+/// Positions in the table: of the app, and of the mapping within the app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) app: usize,
+    pub(crate) port: usize,
+}
+
+#[derive(Debug, Default)]
+struct PortTable {
+    exact: HashMap<Box<str>, Target>,
+    // Keyed by what follows `*.`.
+    wildcard: HashMap<Box<str>, Target>,
+    catch_all: Option<Target>,
+}
+
+impl RouteTable {
+    /// Builds the table.
+    pub fn new(apps: Vec<AppRoute>) -> Self {
+        let mut ports: HashMap<u16, PortTable> = HashMap::new();
+        for (app, route) in apps.iter().enumerate() {
+            for (port, mapping) in route.ports.iter().enumerate() {
+                let table = ports.entry(mapping.host_port).or_default();
+                for host in &route.hosts {
+                    table.claim(host, Target { app, port });
+                }
+            }
+        }
+        Self { apps, ports }
+    }
+
+    /// The app that answers to a `Host` header on a port: the exact name, else the longest wildcard, else the catch-all.
+    pub fn find(&self, port: u16, host: &str) -> Option<Route<'_>> {
+        let target = self.locate(port, &host::normalise(host)?)?;
+        let app = self.apps.get(target.app)?;
+        Some(Route {
+            app,
+            port: *app.ports.get(target.port)?,
+        })
+    }
+
+    /// The apps, in the order given.
+    pub fn apps(&self) -> &[AppRoute] {
+        &self.apps
+    }
+
+    /// Like [`Self::find`], for a name that is normalised already.
+    pub(crate) fn locate(&self, port: u16, host: &str) -> Option<Target> {
+        let table = self.ports.get(&port)?;
+        table
+            .exact
+            .get(host)
+            .or_else(|| table.widest_match(host))
+            .or(table.catch_all.as_ref())
+            .copied()
+    }
+}
+
+impl PortTable {
+    fn claim(&mut self, host: &Domain, target: Target) {
+        if host.is_catch_all() {
+            self.catch_all.get_or_insert(target);
+        } else if let Some(suffix) = host.wildcard_suffix() {
+            self.wildcard.entry(suffix.into()).or_insert(target);
+        } else {
+            self.exact.entry(host.as_str().into()).or_insert(target);
+        }
+    }
+
+    // `a.b.example.com` tries `b.example.com`, `example.com`, `com`.
+    fn widest_match(&self, host: &str) -> Option<&Target> {
+        if self.wildcard.is_empty() {
+            return None;
+        }
+        let mut rest = host;
+        while let Some((_, suffix)) = rest.split_once('.') {
+            if let Some(target) = self.wildcard.get(suffix) {
+                return Some(target);
+            }
+            rest = suffix;
+        }
+        None
+    }
+}

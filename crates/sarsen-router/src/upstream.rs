@@ -1,0 +1,240 @@
+//! What outlives a swap of the table: containers with requests in flight, and their pooled connections.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::Link;
+
+/// How long an upstream that refused a connection is passed over while others are left.
+const QUARANTINE: Duration = Duration::from_secs(5);
+
+/// One container, whatever ports it listens on.
+#[derive(Debug, Default)]
+pub(crate) struct Instance {
+    active: AtomicUsize,
+    // How many of the active ones are tunnels.
+    tunnels: AtomicUsize,
+    retired: AtomicBool,
+    quiet: Notify,
+    /// Cancelled when the patience with this container's tunnels is over.
+    pub(crate) cut: CancellationToken,
+}
+
+/// One port of one container.
+#[derive(Debug)]
+pub(crate) struct UpstreamState {
+    pub(crate) address: SocketAddr,
+    pub(crate) dyno: String,
+    pub(crate) instance: Arc<Instance>,
+    pool: Mutex<Pool>,
+    // Milliseconds after `epoch`; 0 when it never refused.
+    refused_until: AtomicU64,
+    epoch: Instant,
+}
+
+// Boxed, because links are large and come and go.
+type Pool = Vec<Box<Link>>;
+
+/// A request under way at a container; counted for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Instance>);
+
+/// A request that became a tunnel.
+#[derive(Debug)]
+pub(crate) struct TunnelInFlight(InFlight);
+
+// ===== impl Instance =====
+
+impl Instance {
+    /// Counts a request in, unless the container left the table.
+    ///
+    /// Both this and [`Self::retire`] write before they read, in one total order: either this sees the retirement,
+    /// or whoever drains after it sees the request.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<InFlight> {
+        self.active.fetch_add(1, Ordering::SeqCst);
+        let guard = InFlight(Arc::clone(self));
+        (!self.retired.load(Ordering::SeqCst)).then_some(guard)
+    }
+
+    pub(crate) fn active(&self) -> usize {
+        self.active.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn revive(&self) {
+        self.retired.store(false, Ordering::SeqCst);
+    }
+
+    /// Closes all tunnels to this container; returns how many there were.
+    pub(crate) fn cut_tunnels(&self) -> usize {
+        let tunnels = self.tunnels.load(Ordering::SeqCst);
+        self.cut.cancel();
+        tunnels
+    }
+
+    /// Waits until nothing is under way here.
+    pub(crate) async fn quiet(&self) {
+        loop {
+            let notified = self.quiet.notified();
+            tokio::pin!(notified);
+            // Registered before the look at the count, so that a request ending in between is not missed.
+            notified.as_mut().enable();
+            if self.active() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+// ===== impl UpstreamState =====
+
+impl UpstreamState {
+    pub(crate) fn new(address: SocketAddr, dyno: String, instance: Arc<Instance>) -> Self {
+        Self {
+            address,
+            dyno,
+            instance,
+            pool: Mutex::default(),
+            refused_until: AtomicU64::new(0),
+            epoch: Instant::now(),
+        }
+    }
+
+    /// An idle connection that looks alive and rested for no longer than `max_rest`.
+    pub(crate) fn take_link(&self, max_rest: Duration) -> Option<Box<Link>> {
+        loop {
+            let mut link = self.pool().pop()?;
+            if link.rested() > max_rest {
+                // The others rested longer.
+                return None;
+            }
+            if link.is_alive() {
+                return Some(link);
+            }
+        }
+    }
+
+    /// Keeps a connection that is ready for another request.
+    pub(crate) fn keep_link(&self, mut link: Box<Link>, limit: usize) {
+        if self.instance.is_retired() || !link.park() {
+            return;
+        }
+        let mut pool = self.pool();
+        if pool.len() < limit {
+            pool.push(link);
+        }
+        drop(pool);
+        // Retired in between: nobody would come for it any more.
+        if self.instance.is_retired() {
+            self.clear();
+        }
+    }
+
+    /// Closes all idle connections.
+    pub(crate) fn clear(&self) {
+        let links = std::mem::take(&mut *self.pool());
+        drop(links);
+    }
+
+    /// Closes the idle connections that rested too long or that the upstream closed.
+    pub(crate) fn sweep(&self, max_rest: Duration) {
+        self.pool()
+            .retain_mut(|link| link.rested() <= max_rest && link.is_alive());
+    }
+
+    pub(crate) fn refused(&self) {
+        let until = self.epoch.elapsed() + QUARANTINE;
+        self.refused_until.store(millis(until), Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_quarantined(&self) -> bool {
+        let until = self.refused_until.load(Ordering::Relaxed);
+        until != 0 && millis(self.epoch.elapsed()) < until
+    }
+
+    pub(crate) fn accepted(&self) {
+        self.refused_until.store(0, Ordering::Relaxed);
+    }
+
+    fn pool(&self) -> std::sync::MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+// ===== impl InFlight =====
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.active.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.quiet.notify_waiters();
+        }
+    }
+}
+
+impl InFlight {
+    /// The request's connection is now a tunnel.
+    pub(crate) fn into_tunnel(self) -> TunnelInFlight {
+        self.0.tunnels.fetch_add(1, Ordering::SeqCst);
+        TunnelInFlight(self)
+    }
+}
+
+impl TunnelInFlight {
+    /// Cancelled when this tunnel shall end.
+    pub(crate) fn cut(&self) -> CancellationToken {
+        self.0.0.cut.clone()
+    }
+}
+
+impl Drop for TunnelInFlight {
+    fn drop(&mut self) {
+        self.0.0.tunnels.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_retired_instance_lets_nobody_in_and_becomes_quiet() {
+        let instance = Arc::new(Instance::default());
+        let first = instance.enter().unwrap();
+        instance.retire();
+        assert!(instance.enter().is_none());
+        assert_eq!(instance.active(), 1);
+        let waiting = instance.quiet();
+        tokio::pin!(waiting);
+        assert!(futures_pending(waiting.as_mut()).await);
+        drop(first);
+        waiting.await;
+        instance.revive();
+        assert!(instance.enter().is_some());
+    }
+
+    async fn futures_pending(future: std::pin::Pin<&mut impl Future>) -> bool {
+        let mut future = Some(future);
+        std::future::poll_fn(|cx| {
+            let pending = future.take().is_some_and(|f| f.poll(cx).is_pending());
+            std::task::Poll::Ready(pending)
+        })
+        .await
+    }
+}
