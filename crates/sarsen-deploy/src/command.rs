@@ -72,7 +72,7 @@ pub(crate) fn of_run(release: &Release, words: &[String], image: &ImageInfo) -> 
     };
     let Some((first, rest)) = words.split_first() else {
         return OneOff {
-            words: shell(is_herokuish),
+            words: shell(release.builder),
             clears_entrypoint: true,
             procfile: None,
         };
@@ -105,17 +105,17 @@ pub(crate) fn of_run(release: &Release, words: &[String], image: &ImageInfo) -> 
     plain(exec.into_iter().chain(words.iter().cloned()).collect())
 }
 
-/// What `enter` runs in a container made by this builder.
-pub(crate) fn of_enter(is_herokuish: bool, words: &[String]) -> Vec<String> {
+/// What `enter` runs in a container whose image this builder made.
+pub(crate) fn of_enter(builder: BuilderKind, words: &[String]) -> Vec<String> {
     if words.is_empty() {
-        return shell(is_herokuish);
+        return shell(builder);
     }
-    let exec = is_herokuish.then(|| "/exec".to_owned());
+    let exec = (builder == BuilderKind::Herokuish).then(|| "/exec".to_owned());
     exec.into_iter().chain(words.iter().cloned()).collect()
 }
 
-fn shell(is_herokuish: bool) -> Vec<String> {
-    if is_herokuish {
+fn shell(builder: BuilderKind) -> Vec<String> {
+    if builder == BuilderKind::Herokuish {
         ["/exec", "/bin/bash"].map(str::to_owned).into()
     } else {
         let choose = "if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";

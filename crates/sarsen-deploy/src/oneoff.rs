@@ -291,13 +291,13 @@ impl Deployer {
             return Err(DeployError::NotRunning(info.name));
         }
         let builder = info.labels.get(label::BUILDER);
-        let is_herokuish = builder.is_some_and(|b| b == BuilderKind::Herokuish.as_str());
+        let builder = builder.and_then(|name| name.parse().ok());
         let size = match enter.mode {
             RunMode::Terminal(size) => Some(size),
             RunMode::Output | RunMode::Interactive | RunMode::Detached => None,
         };
         let spec = ExecSpec {
-            command: command::of_enter(is_herokuish, &enter.command),
+            command: command::of_enter(builder.unwrap_or(BuilderKind::Null), &enter.command),
             env: enter.env,
             stdin: size.is_some() || enter.mode == RunMode::Interactive,
             tty: size.is_some(),

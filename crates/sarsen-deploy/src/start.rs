@@ -26,7 +26,8 @@ pub struct Created {
 }
 
 /// Called for each container before it is started, and waited for: writes it down. An error ends the deploy.
-pub type OnCreated<'a> = &'a (dyn Fn(Created) -> BoxFuture<'a, Result<(), String>> + Send + Sync);
+pub type OnCreated<'a> =
+    &'a (dyn Fn(Created) -> BoxFuture<'static, Result<(), String>> + Send + Sync);
 
 /// Healthy containers of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

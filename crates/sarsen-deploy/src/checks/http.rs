@@ -48,22 +48,27 @@ impl Probe<'_> {
         if self.https {
             return self.connect().await.map(drop);
         }
-        let mut path = self.path.to_owned();
-        let mut forwarded_https = self.forwarded_https;
+        let mut target = Target {
+            path: self.path.to_owned(),
+            https: self.forwarded_https,
+        };
         for _ in 0..=REDIRECTS_MAX {
-            let answer = self.get(&path, forwarded_https).await?;
-            let target = answer.location.filter(|_| answer.status.is_redirection());
-            let Some(target) = target else {
-                return self.judge(&path, answer.status, &answer.body);
+            let answer = self.get(&target).await?;
+            let path = &target.path;
+            let location = answer.location.filter(|_| answer.status.is_redirection());
+            let Some(location) = location else {
+                return self.judge(path, answer.status, &answer.body);
             };
-            let next = redirected(&target, &path, &self.host_header()).ok_or_else(|| {
+            let next = redirected(&location, path, &self.host_header()).ok_or_else(|| {
                 Problem::Answer(format!(
-                    "{path} answered {} to {target}, which is outside the app",
+                    "{path} answered {} to {location}, which is outside the app",
                     answer.status.as_u16()
                 ))
             })?;
-            path = next.path;
-            forwarded_https |= next.https;
+            target = Target {
+                https: target.https || next.https,
+                path: next.path,
+            };
         }
         Err(Problem::Answer(format!(
             "{} redirects more than {REDIRECTS_MAX} times",
@@ -99,8 +104,8 @@ impl Probe<'_> {
         })
     }
 
-    async fn get(&self, path: &str, forwarded_https: bool) -> Result<Answer, Problem> {
-        let request = self.request(path, forwarded_https)?;
+    async fn get(&self, target: &Target) -> Result<Answer, Problem> {
+        let request = self.request(target)?;
         let broken = |error: hyper::Error| {
             Problem::Unreachable(format!("the connection broke before an answer ({error})"))
         };
@@ -119,10 +124,10 @@ impl Probe<'_> {
         }
     }
 
-    fn request(&self, path: &str, forwarded_https: bool) -> Result<Request<Empty<Bytes>>, Problem> {
+    fn request(&self, target: &Target) -> Result<Request<Empty<Bytes>>, Problem> {
         let invalid = |error: &dyn std::fmt::Display| Problem::Answer(error.to_string());
-        let proto = if forwarded_https { "https" } else { "http" };
-        let mut request = Request::get(path)
+        let proto = if target.https { "https" } else { "http" };
+        let mut request = Request::get(target.path.as_str())
             .header(HOST, self.host_header())
             .header(USER_AGENT, "sarsen-healthcheck")
             .header(ACCEPT, "*/*")
@@ -162,14 +167,19 @@ fn holds(body: &[u8], content: &[u8]) -> bool {
 #[derive(Debug, PartialEq, Eq)]
 struct Target {
     path: String,
+    /// Whether the app is told that its client came by HTTPS.
     https: bool,
 }
 
 /// Where a redirect leads; `None` when that is another host. A redirect to HTTPS on the same host is what an app does
 /// that thinks its client came by HTTP: the next request then says that it did not.
 fn redirected(location: &str, path: &str, host: &str) -> Option<Target> {
-    let uri: Uri = location.parse().ok()?;
-    let Some(authority) = uri.authority() else {
+    let absolute = match location.strip_prefix("//") {
+        Some(rest) => format!("http://{rest}"),
+        None => location.to_owned(),
+    };
+    let is_path = location.starts_with('/') && absolute == location;
+    if is_path || !absolute.contains("://") {
         let path = if location.starts_with('/') {
             location.to_owned()
         } else {
@@ -178,7 +188,9 @@ fn redirected(location: &str, path: &str, host: &str) -> Option<Target> {
             format!("{folder}/{location}")
         };
         return Some(Target { path, https: false });
-    };
+    }
+    let uri: Uri = absolute.parse().ok()?;
+    let authority = uri.authority()?;
     let own = host.split(':').next().unwrap_or(host);
     let is_same = authority.host().eq_ignore_ascii_case(own);
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -205,6 +217,8 @@ mod tests {
         assert_eq!(to("c"), target("/a/c", false));
         assert_eq!(to("https://Shop.example.com/x"), target("/x", true));
         assert_eq!(to("http://shop.example.com:80"), target("/", false));
+        assert_eq!(to("//shop.example.com/y"), target("/y", false));
+        assert_eq!(to("/x?next=http://a"), target("/x?next=http://a", false));
         assert_eq!(to("https://sso.example.com/"), None);
         assert_eq!(to("http://[broken"), None);
     }

@@ -18,6 +18,7 @@ fn container(labels: &[(&str, &str)], env: &[&str], ports: &[(u16, Option<u16>)]
         id: ContainerId::parse("abc").unwrap(),
         name: "shop.web.1".into(),
         image: "localhost:5000/team/img0:v1".into(),
+        command: Vec::new(),
         status: ContainerStatus::Running,
         health: ImageHealth::None,
         health_output: None,
