@@ -53,14 +53,149 @@ pub struct Deploy {
     pub branch: Branch,
 }
 
+/// More refs than this in one push are a mistake (`--mirror`) or an attack.
+const MAX_UPDATES: usize = 1000;
+
 impl RefUpdate {
     /// Parses the lines `OLD NEW NAME` that git writes to `pre-receive`.
-    pub fn parse_lines(_text: &str) -> Result<Vec<Self>, Invalid> {
-        Ok(Vec::new())
+    pub fn parse_lines(text: &str) -> Result<Vec<Self>, Invalid> {
+        text.lines().map(Self::parse).collect()
+    }
+
+    fn parse(line: &str) -> Result<Self, Invalid> {
+        let mut words = line.splitn(3, ' ');
+        let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else {
+            return Err(Invalid::new(format!(
+                "Invalid ref update '{}'",
+                line.escape_debug()
+            )));
+        };
+        if !name.starts_with("refs/") || name.chars().any(char::is_control) {
+            return Err(Invalid::new(format!(
+                "Invalid ref name '{}'",
+                name.escape_debug()
+            )));
+        }
+        Ok(Self {
+            old: CommitId::parse(old)?,
+            new: CommitId::parse(new)?,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Whether the ref goes away.
+    pub fn is_delete(&self) -> bool {
+        self.new.is_zero()
+    }
+
+    fn branch(&self) -> Option<Branch> {
+        self.name
+            .strip_prefix("refs/heads/")
+            .and_then(|name| Branch::parse(name).ok())
+    }
+
+    fn tag(&self) -> Option<Branch> {
+        self.name
+            .strip_prefix("refs/tags/")
+            .and_then(|name| Branch::parse(name).ok())
     }
 }
 
 /// Decides what a push means.
-pub fn plan_push(_updates: &[RefUpdate], _deploy_branch: &DeployBranch) -> PushPlan {
-    PushPlan::Accept(Accepted::default())
+///
+/// The deploy branch, or a tag of its name, deploys; without a deploy branch the first branch pushed becomes it
+/// (`main` and `master` first, when several come at once). Other refs are taken without a deploy. At most one
+/// commit deploys, and the deploy branch cannot be deleted, for a later rebuild starts there.
+pub fn plan_push(updates: &[RefUpdate], deploy_branch: &DeployBranch) -> PushPlan {
+    if updates.len() > MAX_UPDATES {
+        return PushPlan::Refuse(format!(
+            "{} refs in one push are too many (at most {MAX_UPDATES}); push the branch to deploy alone",
+            updates.len()
+        ));
+    }
+    match deploy_branch {
+        DeployBranch::Set(branch) => plan_for(updates, branch),
+        DeployBranch::Unset => PushPlan::Accept(plan_first(updates)),
+    }
 }
+
+fn plan_for(updates: &[RefUpdate], branch: &Branch) -> PushPlan {
+    let is_it = |update: &&RefUpdate| update.branch().as_ref() == Some(branch);
+    if updates.iter().filter(is_it).any(RefUpdate::is_delete) {
+        return PushPlan::Refuse(format!(
+            "{branch} is the deploy branch and cannot be deleted; choose another with git:set deploy-branch first"
+        ));
+    }
+    let tag = |update: &&RefUpdate| update.tag().as_ref() == Some(branch) && !update.is_delete();
+    let deploy = updates
+        .iter()
+        .find(is_it)
+        .or_else(|| updates.iter().find(tag))
+        .map(|update| Deploy::of(update, branch.clone()));
+    let warnings = match deploy {
+        Some(_) => Vec::new(),
+        None => not_deployed(updates, branch.as_str()),
+    };
+    PushPlan::Accept(Accepted {
+        deploy,
+        set_branch: None,
+        warnings,
+    })
+}
+
+fn plan_first(updates: &[RefUpdate]) -> Accepted {
+    let candidates = || {
+        updates
+            .iter()
+            .filter(|update| !update.is_delete())
+            .filter_map(|update| update.branch().map(|branch| (update, branch)))
+    };
+    let named = |name: &str| candidates().find(|(_, branch)| branch.as_str() == name);
+    let chosen = named("main")
+        .or_else(|| named("master"))
+        .or_else(|| candidates().next());
+    match chosen {
+        Some((update, branch)) => Accepted {
+            deploy: Some(Deploy::of(update, branch.clone())),
+            set_branch: Some(branch),
+            warnings: Vec::new(),
+        },
+        None => Accepted {
+            warnings: not_deployed(updates, "main"),
+            ..Accepted::default()
+        },
+    }
+}
+
+/// The two lines of advice, once, however many refs were pushed.
+fn not_deployed(updates: &[RefUpdate], branch: &str) -> Vec<String> {
+    let source = updates
+        .iter()
+        .filter(|update| !update.is_delete())
+        .find_map(|update| {
+            let head = update.name.strip_prefix("refs/heads/").map(str::to_owned);
+            // A tag may be an object of its own, which a branch cannot point to.
+            let tag = || Some(format!("{}^{{}}", update.name.strip_prefix("refs/tags/")?));
+            head.or_else(tag)
+        });
+    let Some(source) = source else {
+        return Vec::new();
+    };
+    vec![
+        format!("deploy did not complete, you must push to {branch}."),
+        format!("for example, try 'git push <remote> {source}:refs/heads/{branch}'"),
+    ]
+}
+
+impl Deploy {
+    fn of(update: &RefUpdate, branch: Branch) -> Self {
+        Self {
+            object: update.new.clone(),
+            name: update.name.clone(),
+            branch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

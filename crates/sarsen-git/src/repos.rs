@@ -1,19 +1,34 @@
 //! The repositories of all apps, one bare one for each.
 
-use std::path::{Path, PathBuf};
+mod refs;
+mod tidy;
 
-use sarsen_domain::{AppName, Branch, CommitId};
-use time::OffsetDateTime;
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sarsen_domain::{AppName, CommitId};
 use tokio_util::task::TaskTracker;
 
+pub use refs::CommitInfo;
+
+use crate::child::Git;
 use crate::error::GitError;
-use crate::submodules::SubmodulePolicy;
+use crate::hooks;
+use crate::submodules::{Cache, SubmodulePolicy};
 use crate::tree::{Quarantine, SourceTree};
+
+/// Time limit of commands that only touch the local disk.
+pub(crate) const SHORT: Duration = Duration::from_secs(60);
+/// Time limit of commands that read all objects.
+const LONG: Duration = Duration::from_secs(3600);
 
 /// Where repositories live and what they may take.
 #[derive(Debug, Clone)]
 pub struct RepoSettings {
-    /// The folder that holds one bare repository per app.
+    /// The folder that holds one bare repository per app; it and its parent are ours alone.
     pub root: PathBuf,
     /// Our own executable: `pre-receive` is a link to it.
     pub hook_binary: PathBuf,
@@ -31,23 +46,33 @@ pub struct RepoSettings {
 #[derive(Debug, Clone)]
 pub struct Repos {
     settings: RepoSettings,
-}
-
-/// A commit, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitInfo {
-    /// The first line of its message.
-    pub summary: String,
-    /// `Name <mail>`
-    pub author: String,
-    /// When it was committed.
-    pub time: OffsetDateTime,
+    hooks: PathBuf,
+    home: PathBuf,
+    cache: Cache,
 }
 
 impl Repos {
     /// Makes the folders and refreshes the hook's link. Call it before anything is served.
     pub fn new(settings: RepoSettings) -> Result<Self, GitError> {
-        Ok(Self { settings })
+        let root = std::path::absolute(&settings.root)
+            .map_err(GitError::io("find the repositories' folder"))?;
+        let beside = root.parent().unwrap_or(&root).to_owned();
+        let hooks = settings
+            .hooks
+            .clone()
+            .unwrap_or_else(|| beside.join("hooks"));
+        let repos = Self {
+            settings: RepoSettings { root, ..settings },
+            hooks,
+            home: beside.join("git-home"),
+            cache: Cache::new(beside.join("submodules")),
+        };
+        for folder in [&repos.settings.root, &repos.home] {
+            private_dir(folder).map_err(GitError::io(format!("make {}", folder.display())))?;
+        }
+        hooks::refresh(&repos.hooks, &repos.settings.hook_binary)
+            .map_err(GitError::io("link the pre-receive hook"))?;
+        Ok(repos)
     }
 
     /// Where the app's repository is, or would be.
@@ -55,68 +80,101 @@ impl Repos {
         self.settings.root.join(app.as_str())
     }
 
-    /// Whether the app has a repository.
+    /// Whether the app has a whole repository.
     pub fn exists(&self, app: &AppName) -> bool {
-        self.path(app).join("HEAD").is_file()
+        is_whole(&self.path(app))
     }
 
     /// Makes the app's repository, or completes a half-made one.
-    pub async fn init(&self, _app: &AppName) -> Result<(), GitError> {
-        Ok(())
+    pub async fn init(&self, app: &AppName) -> Result<(), GitError> {
+        let path = self.path(app);
+        if is_whole(&path) {
+            return Ok(());
+        }
+        if path.exists() {
+            // Empty files, as a power cut leaves them, would be taken for settings.
+            for file in ["HEAD", "config"] {
+                remove_if_empty(&path.join(file))
+                    .map_err(GitError::io("complete the repository"))?;
+            }
+            return self.init_at(&path).await;
+        }
+        let fresh = self.beside("new", app);
+        self.init_at(&fresh).await?;
+        self.put(&fresh, app)
+    }
+
+    /// `git init` with nothing of the machine's templates in it.
+    pub(crate) async fn init_at(&self, path: &Path) -> Result<(), GitError> {
+        self.git("create the repository", "init")
+            .arg("--bare")
+            .arg("--quiet")
+            .arg("--template=")
+            .arg("--object-format=sha1")
+            .arg("--initial-branch=main")
+            .arg("--")
+            .arg(path)
+            .run(SHORT)
+            .await
+    }
+
+    /// Moves a finished repository to its place; somebody else's that got there first is as good.
+    fn put(&self, fresh: &Path, app: &AppName) -> Result<(), GitError> {
+        match fs::rename(fresh, self.path(app)) {
+            Err(_) if self.exists(app) => {
+                fs::remove_dir_all(fresh).map_err(GitError::io("remove the spare repository"))
+            }
+            moved => moved.map_err(GitError::io("put the repository in place")),
+        }
     }
 
     /// Deletes it; nothing happens if there is none.
-    pub async fn remove(&self, _app: &AppName) -> Result<(), GitError> {
-        Ok(())
+    pub async fn remove(&self, app: &AppName) -> Result<(), GitError> {
+        let trash = self.beside("old", app);
+        match fs::rename(self.path(app), &trash) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(GitError::io("remove the repository")(error)),
+            Ok(()) => tokio::fs::remove_dir_all(&trash)
+                .await
+                .map_err(GitError::io("remove the repository")),
+        }
     }
 
     /// Gives it another name.
-    pub async fn rename(&self, _old: &AppName, _new: &AppName) -> Result<(), GitError> {
-        Ok(())
+    #[expect(
+        clippy::unused_async,
+        reason = "one of a family that callers await alike"
+    )]
+    pub async fn rename(&self, old: &AppName, new: &AppName) -> Result<(), GitError> {
+        self.needed(old)?;
+        if self.path(new).exists() {
+            return Err(GitError::Taken(new.clone()));
+        }
+        fs::rename(self.path(old), self.path(new)).map_err(GitError::io("rename the repository"))
     }
 
-    /// Copies it for `apps:clone`.
-    pub async fn copy(&self, _old: &AppName, _new: &AppName) -> Result<(), GitError> {
-        Ok(())
-    }
-
-    /// The commit of a branch, or of a tag of that name.
-    pub fn head(&self, _app: &AppName, _branch: &Branch) -> Result<Option<CommitId>, GitError> {
-        Ok(None)
-    }
-
-    /// Moves a branch, and makes it the one that a clone checks out.
-    pub async fn set_branch(
-        &self,
-        _app: &AppName,
-        _branch: &Branch,
-        _commit: &CommitId,
-    ) -> Result<(), GitError> {
-        Ok(())
-    }
-
-    /// Makes a branch the one that a clone checks out.
-    pub async fn set_default_branch(
-        &self,
-        _app: &AppName,
-        _branch: &Branch,
-    ) -> Result<(), GitError> {
-        Ok(())
-    }
-
-    /// What to show of a commit.
-    pub fn commit_info(&self, _app: &AppName, commit: &CommitId) -> Result<CommitInfo, GitError> {
-        Err(GitError::NoCommit(commit.clone()))
-    }
-
-    /// Tidies the repository.
-    pub async fn gc(&self, _app: &AppName) -> Result<(), GitError> {
-        Ok(())
-    }
-
-    /// Removes what a crash left behind: unfinished pushes, locks. Only before anything is served.
-    pub async fn sweep(&self) -> Result<(), GitError> {
-        Ok(())
+    /// Copies it with all its refs, as `apps:clone` wants it.
+    pub async fn copy(&self, old: &AppName, new: &AppName) -> Result<(), GitError> {
+        let from = self.needed(old)?;
+        if self.path(new).exists() {
+            return Err(GitError::Taken(new.clone()));
+        }
+        let fresh = self.beside("new", new);
+        self.init_at(&fresh).await?;
+        self.git("copy the repository", "fetch")
+            .in_repo(&fresh)
+            .config("protocol.file.allow", "always")
+            .arg("--quiet")
+            .arg("--update-shallow")
+            .arg("--no-write-fetch-head")
+            .arg("--")
+            .arg(&from)
+            .arg("+refs/*:refs/*")
+            .run(LONG)
+            .await?;
+        fs::copy(from.join("HEAD"), fresh.join("HEAD"))
+            .map_err(GitError::io("copy the repository"))?;
+        self.put(&fresh, new)
     }
 
     /// The source of a commit of this app.
@@ -127,6 +185,64 @@ impl Repos {
         commit: &CommitId,
         subdir: Option<&str>,
     ) -> Result<SourceTree, GitError> {
-        SourceTree::open(Path::new(&self.path(app)), quarantine, commit, subdir)
+        let tree = SourceTree::open(&self.needed(app)?, quarantine, commit, subdir)?;
+        Ok(tree.with_tasks(&self.settings.tasks))
     }
+
+    pub(crate) fn settings(&self) -> &RepoSettings {
+        &self.settings
+    }
+
+    pub(crate) fn hooks(&self) -> &Path {
+        &self.hooks
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    pub(crate) fn git(&self, action: &str, subcommand: &str) -> Git {
+        Git::new(&self.home, &self.settings.tasks, action, subcommand)
+    }
+
+    /// The path of a repository that must be there.
+    pub(crate) fn needed(&self, app: &AppName) -> Result<PathBuf, GitError> {
+        if self.exists(app) {
+            Ok(self.path(app))
+        } else {
+            Err(GitError::NoRepository(app.clone()))
+        }
+    }
+
+    /// A name that no app can have, in the same file system.
+    fn beside(&self, what: &str, app: &AppName) -> PathBuf {
+        static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!(".{what}-{app}-{}-{number}", std::process::id());
+        self.settings.root.join(name)
+    }
+}
+
+/// Whether git would take this folder for a repository.
+pub(crate) fn is_whole(path: &Path) -> bool {
+    let filled = |name: &str| fs::metadata(path.join(name)).is_ok_and(|file| file.len() > 0);
+    filled("HEAD")
+        && filled("config")
+        && path.join("objects").is_dir()
+        && path.join("refs").is_dir()
+}
+
+/// A folder that only we can look into.
+pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+}
+
+fn remove_if_empty(path: &Path) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+        fs::remove_file(path)?;
+    }
+    Ok(())
 }

@@ -1,14 +1,20 @@
 //! A commit's files, read straight from the object store.
 
-use std::io;
+mod attributes;
+mod find;
+mod store;
+mod tar;
+mod walk;
+mod wildmatch;
+
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use futures_util::Stream;
 use sarsen_domain::CommitId;
+use tokio_util::task::TaskTracker;
 
+pub(crate) use self::store::{Place, Store, to_oid};
+pub use self::tar::TarStream;
+pub(crate) use self::walk::{Entry, Mount, Mounts, Visit, walk};
 use crate::error::GitError;
 
 /// Where git keeps the objects of a push that is not accepted yet.
@@ -31,10 +37,20 @@ pub struct TreeLimits {
     pub read: u64,
 }
 
+impl Default for TreeLimits {
+    fn default() -> Self {
+        Self {
+            entries: 500_000,
+            bytes: 8 * 1024 * 1024 * 1024,
+            read: 4 * 1024 * 1024,
+        }
+    }
+}
+
 /// A file that is not in the commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraFile {
-    /// Where it goes in the tar.
+    /// Where it goes in the tar, before the prefix.
     pub path: String,
     /// What it holds.
     pub bytes: Vec<u8>,
@@ -62,29 +78,63 @@ pub struct Survey {
     pub left_out: Vec<String>,
 }
 
-/// The files of one commit, or of a folder in it.
+/// The files of one commit, or of a folder in it, without what `export-ignore` keeps out.
 #[derive(Debug, Clone)]
 pub struct SourceTree {
+    place: Place,
     commit: CommitId,
+    tree_id: String,
+    subdir: Option<String>,
+    /// Seconds since 1970.
+    time: i64,
+    mounts: Mounts,
+    limits: TreeLimits,
+    tasks: TaskTracker,
 }
 
 impl SourceTree {
     /// The source of a commit (or annotated tag) in a bare repository.
     pub fn open(
-        _repo: &Path,
-        _quarantine: Option<&Quarantine>,
+        repo: &Path,
+        quarantine: Option<&Quarantine>,
         commit: &CommitId,
-        _subdir: Option<&str>,
+        subdir: Option<&str>,
     ) -> Result<Self, GitError> {
-        Ok(Self {
-            commit: commit.clone(),
-        })
+        let place = Place::new(repo, quarantine)?;
+        let store = Store::at(&place)?;
+        let found = store.peel(commit)?;
+        let (time, root) = (found.time().seconds(), found.tree_id());
+        let commit = CommitId::parse(&found.id().to_string())
+            .map_err(|_| GitError::NoCommit(commit.clone()))?;
+        let mut source = Self {
+            place,
+            commit,
+            tree_id: root.to_string(),
+            subdir: None,
+            time,
+            mounts: Mounts::new(),
+            limits: TreeLimits::default(),
+            tasks: TaskTracker::new(),
+        };
+        if let Some(subdir) = subdir {
+            source.go_into(subdir)?;
+        }
+        Ok(source)
     }
 
     /// With other limits than the usual ones.
     #[must_use]
-    pub fn with_limits(self, _limits: TreeLimits) -> Self {
-        self
+    pub fn with_limits(self, limits: TreeLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The work of making tars is counted here, so that a shutdown can wait for it.
+    #[must_use]
+    pub fn with_tasks(self, tasks: &TaskTracker) -> Self {
+        Self {
+            tasks: tasks.clone(),
+            ..self
+        }
     }
 
     /// The commit; never a tag.
@@ -94,27 +144,14 @@ impl SourceTree {
 
     /// The id of the tree: the same for the same files.
     pub fn tree_id(&self) -> &str {
-        ""
-    }
-
-    /// A file's content; links inside the source are followed. None if there is no such file.
-    pub fn read(&self, _path: &str) -> Result<Option<Vec<u8>>, GitError> {
-        Ok(None)
-    }
-
-    /// Whether there is a file or folder of that name.
-    pub fn exists(&self, _path: &str) -> bool {
-        false
-    }
-
-    /// The names in the top folder, sorted.
-    pub fn list_root(&self) -> Result<Vec<String>, GitError> {
-        Ok(Vec::new())
+        &self.tree_id
     }
 
     /// Looks over the whole source before it is used: refuses what a tar would refuse half-way through.
+    ///
+    /// Reads the local disk; some milliseconds for a usual repository.
     pub fn survey(&self) -> Result<Survey, GitError> {
-        Ok(Survey::default())
+        walk(self, &mut Nothing)
     }
 
     /// The source as a tar.
@@ -123,19 +160,32 @@ impl SourceTree {
     }
 
     /// The source as a tar, with a prefix or more files.
-    pub fn tar_with(&self, _options: TarOptions) -> TarStream {
-        TarStream {}
+    pub fn tar_with(&self, options: TarOptions) -> TarStream {
+        TarStream::start(self.clone(), options)
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(crate) fn mount(&mut self, path: Vec<u8>, mount: Mount) {
+        self.mounts.insert(path, mount);
+    }
+
+    /// The hidden part of the paths that a walk shows.
+    pub(crate) fn hidden(&self) -> String {
+        self.subdir
+            .as_ref()
+            .map(|subdir| format!("{subdir}/"))
+            .unwrap_or_default()
     }
 }
 
-/// A tar in chunks; dropping it stops the work.
-#[derive(Debug)]
-pub struct TarStream {}
+/// A visitor that only counts.
+struct Nothing;
 
-impl Stream for TarStream {
-    type Item = io::Result<Bytes>;
-
-    fn poll_next(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
+impl Visit for Nothing {
+    fn visit(&mut self, _: &Store, _: &[u8], _: Entry<'_>) -> Result<(), GitError> {
+        Ok(())
     }
 }
