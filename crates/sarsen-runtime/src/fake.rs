@@ -178,10 +178,9 @@ impl FakeRuntime {
 
     /// The targets of all calls of one method, in order.
     pub fn calls_of(&self, operation: Operation) -> Vec<String> {
-        let state = self.state();
-        let of = |call: &&Call| call.operation == operation;
-        let calls = state.calls.iter().filter(of);
-        calls.map(|call| call.target.clone()).collect()
+        let mut calls = self.calls();
+        calls.retain(|call| call.operation == operation);
+        calls.into_iter().map(|call| call.target).collect()
     }
 
     /// All containers, oldest first.
@@ -239,6 +238,10 @@ impl FakeRuntime {
     fn state(&self) -> MutexGuard<'_, State> {
         // A test that panicked in another thread says enough by itself.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state())
     }
 
     /// Changes the state, then wakes everybody who follows it.

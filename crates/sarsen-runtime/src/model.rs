@@ -129,6 +129,8 @@ pub struct ContainerInfo {
     pub name: String,
     /// The reference it was made from.
     pub image: String,
+    /// The words it was started with: entry point and command.
+    pub command: Vec<String>,
     pub status: ContainerStatus,
     pub health: ImageHealth,
     /// The last output of the HEALTHCHECK, for messages.

@@ -195,9 +195,10 @@ fn image_id(item: BuildInfo) -> Option<ImageRef> {
 }
 
 fn failure(error: Error, renderer: &impl Renderer) -> Failure {
-    let told = match error {
-        Error::DockerResponseServerError { .. } => Told::InStatus,
-        _ => Told::InItem,
+    let told = if matches!(error, Error::DockerResponseServerError { .. }) {
+        Told::InStatus
+    } else {
+        Told::InItem
     };
     let words = match engine_error(error) {
         error @ RuntimeError::Unreachable(_) => return Failure::Build(error),

@@ -78,7 +78,6 @@ async fn refusal(response: Response<Incoming>) -> RuntimeError {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
 fn lost(error: impl std::error::Error) -> RuntimeError {
     RuntimeError::Unreachable(with_causes(&error))
 }

@@ -34,6 +34,11 @@ pub(super) fn container_info(answer: ContainerInspectResponse) -> Result<Contain
         id,
         name: bare_name(answer.name),
         image: config.image.unwrap_or_default(),
+        command: answer
+            .path
+            .into_iter()
+            .chain(answer.args.unwrap_or_default())
+            .collect(),
         status,
         health: health.map_or(ImageHealth::None, health_status),
         health_output: health.and_then(last_output),
@@ -80,6 +85,7 @@ pub(super) fn image_info(answer: ImageInspect) -> Result<ImageInfo> {
 }
 
 /// An answer that breaks the engine's own rules.
+#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
 pub(super) fn odd(error: sarsen_domain::Invalid) -> RuntimeError {
     RuntimeError::Engine(format!("the engine gave an odd answer: {error}"))
 }

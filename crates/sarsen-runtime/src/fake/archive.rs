@@ -12,9 +12,10 @@ use crate::{EngineStream, Result, RuntimeError};
 impl FakeRuntime {
     /// The content of a file in a container, put there by `upload`.
     pub fn file(&self, id: &ContainerId, path: &str) -> Option<Bytes> {
-        let state = self.state();
-        let container = state.container(id).ok()?;
-        container.files.get(path).cloned()
+        self.look(|state| {
+            let files = &state.container(id).ok()?.files;
+            files.get(path).cloned()
+        })
     }
 
     pub(super) async fn unpack(
@@ -43,16 +44,11 @@ impl FakeRuntime {
         let path = path.trim_end_matches('/');
         let (folder, _) = path.rsplit_once('/').unwrap_or(("", path));
         let inside = format!("{path}/");
-        let files: Vec<_> = {
-            let state = self.state();
-            let files = &state.container(id)?.files;
-            let wanted = files
-                .iter()
-                .filter(|(name, _)| *name == path || name.starts_with(&inside));
-            wanted
-                .map(|(name, content)| (name.clone(), content.clone()))
-                .collect()
-        };
+        let files: Vec<(String, Bytes)> = self.look(|state| {
+            let files = state.container(id)?.files.clone().into_iter();
+            let wanted = files.filter(|(name, _)| name == path || name.starts_with(&inside));
+            Ok(wanted.collect())
+        })?;
         if files.is_empty() {
             return Err(RuntimeError::NotFound(format!(
                 "Could not find the file {path} in container {id}"

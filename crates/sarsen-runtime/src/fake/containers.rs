@@ -17,15 +17,14 @@ impl FakeRuntime {
     }
 
     pub(super) fn start_container(&self, id: &ContainerId) -> Result<()> {
-        let (behaviour, name) = {
-            let state = self.state();
-            let container = state.container(id)?;
-            if container.info.is_running() {
-                return Ok(());
-            }
-            let behaviour = state.behaviour(&container.info.image);
-            (behaviour, container.info.name.clone())
-        };
+        let (running, name, behaviour) = self.look(|state| {
+            let info = &state.container(id)?.info;
+            let behaviour = state.behaviour(&info.image);
+            Ok((info.is_running(), info.name.clone(), behaviour))
+        })?;
+        if running {
+            return Ok(());
+        }
         if let Some(reason) = behaviour.start_error {
             self.change(|state| {
                 let container = state.container_mut(id)?;
@@ -59,11 +58,10 @@ impl FakeRuntime {
     }
 
     fn reads_stdin(&self, id: &ContainerId) -> bool {
-        let state = self.state();
-        let Ok(container) = state.container(id) else {
-            return false;
-        };
-        container.spec.stdin && state.behaviour(&container.info.image).echo_stdin
+        self.look(|state| {
+            let container = state.container(id);
+            container.is_ok_and(|c| c.spec.stdin && state.behaviour(&c.info.image).echo_stdin)
+        })
     }
 
     pub(super) fn stop_container(&self, id: &ContainerId) -> Result<()> {
@@ -101,16 +99,16 @@ impl FakeRuntime {
     /// The exit code of a program that has ended, else that of the next end, whether it has been started or not.
     pub(super) async fn wait_for_end(&self, id: &ContainerId) -> Result<i64> {
         let mut changes = self.changed.subscribe();
-        let from = {
-            let state = self.state();
+        let (ended, from) = self.look(|state| {
             let info = &state.container(id)?.info;
-            match (info.status, info.exit_code) {
-                (ContainerStatus::Exited | ContainerStatus::Dead, Some(code)) => return Ok(code),
-                _ => state.events.len(),
-            }
-        };
+            let over = matches!(info.status, ContainerStatus::Exited | ContainerStatus::Dead);
+            Ok((info.exit_code.filter(|_| over), state.events.len()))
+        })?;
+        if let Some(code) = ended {
+            return Ok(code);
+        }
         loop {
-            if let Some(code) = self.state().end_since(id, from)? {
+            if let Some(code) = self.look(|state| state.end_since(id, from))? {
                 return Ok(code);
             }
             changes.changed().await.map_err(|_closed| gone_away())?;
@@ -152,9 +150,11 @@ impl State {
             return Err(gone_away());
         }
         let mut later = self.events.iter().skip(from);
-        Ok(later.find_map(|event| match event.kind {
-            ContainerEventKind::Die { exit_code } if event.id == *id => Some(exit_code),
-            _ => None,
+        Ok(later.find_map(|event| {
+            let ContainerEventKind::Die { exit_code } = event.kind else {
+                return None;
+            };
+            (event.id == *id).then_some(exit_code)
         }))
     }
 }

@@ -48,9 +48,8 @@ impl FakeRuntime {
     }
 
     pub(super) fn image_info(&self, name: &str) -> Result<ImageInfo> {
-        let state = self.state();
-        let image = state.image_by(name);
-        image.cloned().ok_or_else(|| no_such_image(name))
+        let image = self.look(|state| state.image_by(name).cloned());
+        image.ok_or_else(|| no_such_image(name))
     }
 
     /// Every image can be pulled; faults say which cannot.

@@ -360,6 +360,13 @@ pub(super) fn created(id: ContainerId, name: String, spec: &ContainerSpec) -> Co
         id,
         name,
         image: spec.image.clone(),
+        command: spec
+            .entrypoint
+            .iter()
+            .chain(&spec.command)
+            .flatten()
+            .cloned()
+            .collect(),
         status: ContainerStatus::Created,
         health: ImageHealth::None,
         health_output: None,

@@ -87,13 +87,12 @@ impl FakeRuntime {
     }
 
     pub(super) fn attach_container(&self, id: &ContainerId) -> Result<Attached> {
-        let (logs, reads, exit) = {
-            let state = self.state();
+        let (logs, reads, exit) = self.look(|state| {
             let container = state.container(id)?;
             let behaviour = state.behaviour(&container.info.image);
             let reads = container.spec.stdin && behaviour.echo_stdin;
-            (container.logs.len(), reads, behaviour.exit.unwrap_or(0))
-        };
+            Ok((container.logs.len(), reads, behaviour.exit.unwrap_or(0)))
+        })?;
         let options = LogOptions {
             follow: true,
             ..LogOptions::default()
@@ -186,8 +185,7 @@ impl FakeRuntime {
     }
 
     pub(super) fn exec_code(&self, exec: &ExecId) -> Result<Option<i64>> {
-        let state = self.state();
-        let code = state.execs.get(&exec.0).copied();
+        let code = self.look(|state| state.execs.get(&exec.0).copied());
         code.ok_or_else(|| RuntimeError::NotFound(format!("No such exec instance: {}", exec.0)))
     }
 

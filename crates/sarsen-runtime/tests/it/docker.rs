@@ -1,0 +1,5 @@
+//! What only a real engine can show.
+
+mod build;
+mod containers;
+mod terminal;
