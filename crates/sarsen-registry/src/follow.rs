@@ -102,3 +102,6 @@ async fn apply(registry: &Registry, event: &ContainerEvent) -> Result<(), Runtim
 fn now() -> i64 {
     i64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
