@@ -89,11 +89,7 @@ async fn come_and_go(engine: &Runtime, owner: &str) {
 
     let id = start(engine, owner).await;
     until(&following, "started", |c| is_there(c, &id)).await;
-    let service = following.catalog().by_container(&id).next().cloned();
-    let service = service.unwrap();
-    assert_eq!(service.address.port(), 5000);
-    assert!(!service.address.ip().is_loopback());
-    assert_eq!(service.owner.unwrap().dyno, "web.1");
+    is_found_inside(&following.catalog(), &id);
 
     let grace = Duration::ZERO;
     let (killed, ()) = tokio::join!(
@@ -115,4 +111,11 @@ async fn come_and_go(engine: &Runtime, owner: &str) {
     shutdown.cancel();
     tasks.close();
     tasks.wait().await;
+}
+
+fn is_found_inside(catalog: &Catalog, id: &ContainerId) {
+    let service = catalog.by_container(id).next().unwrap();
+    assert_eq!(service.address.port(), 5000);
+    assert!(!service.address.ip().is_loopback());
+    assert_eq!(service.owner.as_ref().unwrap().dyno, "web.1");
 }
