@@ -11,7 +11,8 @@ use bollard::query_parameters::{
     ResizeExecOptionsBuilder,
 };
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, future, stream};
+use futures_util::future::{self, BoxFuture, Either};
+use futures_util::{Stream, StreamExt, stream};
 use sarsen_domain::ContainerId;
 
 use super::error::engine_error;
@@ -96,12 +97,19 @@ impl DockerRuntime {
         size: Option<TtySize>,
     ) -> Result<Attached> {
         let path = format!("/exec/{}/start", exec.0);
-        let body = Bytes::from_static(br#"{"Detach":false,"Tty":true}"#);
+        // Engines since API 1.42 begin with this size; older ones pass over it.
+        let console = size.map(|size| [size.rows, size.columns]);
+        let body = serde_json::json!({"Detach": false, "Tty": true, "ConsoleSize": console});
+        let body = body.to_string().into();
         let mut streams = hijack::terminal(&self.socket, &path, body).await?;
         if let Some(size) = size {
             let exec = exec.clone();
-            let resize = async move { resize_exec(&client, &exec, size).await };
-            streams.output = alongside(streams.output, resize);
+            let resize = async move {
+                if let Err(error) = resize_exec(&client, &exec, size).await {
+                    tracing::debug!("a terminal did not get its first size: {error}");
+                }
+            };
+            streams.output = resized(streams.output, Box::pin(resize)).await;
         }
         Ok(streams)
     }
@@ -179,11 +187,25 @@ fn chunk(output: LogOutput) -> LogChunk {
     LogChunk { stream, bytes }
 }
 
-/// Does a piece of work while a stream is read. The engine answers a resize only when the command has started, and
-/// for one that cannot start after 10 s: nobody should wait for that, so the work ends with the stream.
+/// Waits until a terminal has its size, or the command has said something. The engine answers a resize when the
+/// command has started; for one that cannot start it does so after 10 s, which nobody should have to wait for.
+async fn resized(
+    mut output: EngineStream<LogChunk>,
+    resize: BoxFuture<'static, ()>,
+) -> EngineStream<LogChunk> {
+    match future::select(resize, output.next()).await {
+        Either::Left(((), _no_output_yet)) => output,
+        Either::Right((first, resize)) => {
+            let output = stream::iter(first).chain(output);
+            alongside(Box::pin(output), resize)
+        }
+    }
+}
+
+/// Does a piece of work while a stream is read, and leaves it when the stream ends.
 fn alongside(
     output: EngineStream<LogChunk>,
-    work: impl Future<Output = Result<()>> + Send + 'static,
+    work: BoxFuture<'static, ()>,
 ) -> EngineStream<LogChunk> {
     enum Step {
         Output(Result<LogChunk>),
@@ -191,12 +213,7 @@ fn alongside(
         End,
     }
     let output = output.map(Step::Output).chain(stream::iter([Step::End]));
-    let work = stream::once(work).map(|outcome| {
-        if let Err(error) = outcome {
-            tracing::debug!("a terminal did not get its first size: {error}");
-        }
-        Step::Worked
-    });
+    let work = stream::once(work).map(|()| Step::Worked);
     let both = stream::select(output, work);
     let both = both.take_while(|step| future::ready(!matches!(step, Step::End)));
     Box::pin(both.filter_map(async |step| match step {

@@ -14,31 +14,31 @@ use sarsen_runtime::{
     ContainerRuntime, ContainerSpec, DockerRuntime, EngineStream, LogChunk, Runtime, StdStream,
 };
 
-pub const BASE: &str = "sarsen/base:bookworm";
-pub const SOCKET: &str = "/var/run/docker.sock";
+pub(crate) const BASE: &str = "sarsen/base:bookworm";
+pub(crate) const SOCKET: &str = "/var/run/docker.sock";
 
 /// No condition takes longer than this to come true.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Lab {
-    pub runtime: Runtime,
+pub(crate) struct Lab {
+    pub(crate) runtime: Runtime,
     /// Set when the engine is the fake: how its programs behave has to be said.
-    pub fake: Option<FakeRuntime>,
+    pub(crate) fake: Option<FakeRuntime>,
     /// Begins the name of everything that the test makes.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 impl Lab {
-    pub fn owner(&self) -> String {
+    pub(crate) fn owner(&self) -> String {
         format!("{}={}", label::OWNER, self.name)
     }
 
-    pub fn container_name(&self, suffix: &str) -> ContainerName {
+    pub(crate) fn container_name(&self, suffix: &str) -> ContainerName {
         ContainerName::parse(&format!("{}-{suffix}", self.name)).unwrap()
     }
 
     /// A container of this image with our label, which runs this shell line.
-    pub fn spec(&self, image: &str, script: &str) -> ContainerSpec {
+    pub(crate) fn spec(&self, image: &str, script: &str) -> ContainerSpec {
         ContainerSpec {
             image: image.to_owned(),
             command: Some(["sh", "-c", script].map(str::to_owned).to_vec()),
@@ -48,7 +48,7 @@ impl Lab {
     }
 
     /// Makes and starts it.
-    pub async fn run(&self, spec: &ContainerSpec) -> ContainerId {
+    pub(crate) async fn run(&self, spec: &ContainerSpec) -> ContainerId {
         let id = self.runtime.create(spec).await.unwrap();
         self.runtime.start(&id).await.unwrap();
         id
@@ -68,13 +68,13 @@ impl Lab {
 }
 
 /// Runs a test on the real engine, which has to be there.
-pub async fn with_docker(test: impl AsyncFnOnce(&Lab)) {
+pub(crate) async fn with_docker(test: impl AsyncFnOnce(&Lab)) {
     let docker = DockerRuntime::connect(Path::new(SOCKET)).unwrap();
     with_runtime(docker, test).await;
 }
 
 /// The same on an engine with settings of the test's own.
-pub async fn with_runtime(docker: DockerRuntime, test: impl AsyncFnOnce(&Lab)) {
+pub(crate) async fn with_runtime(docker: DockerRuntime, test: impl AsyncFnOnce(&Lab)) {
     docker
         .image(&image_ref(BASE))
         .await
@@ -91,7 +91,7 @@ pub async fn with_runtime(docker: DockerRuntime, test: impl AsyncFnOnce(&Lab)) {
     }
 }
 
-pub async fn with_fake(test: impl AsyncFnOnce(&Lab)) {
+pub(crate) async fn with_fake(test: impl AsyncFnOnce(&Lab)) {
     let fake = FakeRuntime::new();
     let lab = Lab {
         runtime: Arc::new(fake.clone()),
@@ -106,12 +106,12 @@ fn random_name() -> String {
     format!("test-{:x}-{:x}", std::process::id(), now.as_nanos())
 }
 
-pub fn image_ref(text: &str) -> ImageRef {
+pub(crate) fn image_ref(text: &str) -> ImageRef {
     ImageRef::parse(text).unwrap()
 }
 
 /// Asks again until the answer is there.
-pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask().await {
@@ -123,13 +123,13 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
 }
 
 /// Fails the test when this takes too long.
-pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     let outcome = tokio::time::timeout(PATIENCE, work).await;
     outcome.unwrap_or_else(|_| panic!("never ended: {what}"))
 }
 
 /// All of one stream's output, to its end.
-pub async fn text_of(output: EngineStream<LogChunk>, stream: StdStream) -> String {
+pub(crate) async fn text_of(output: EngineStream<LogChunk>, stream: StdStream) -> String {
     let read = output.filter_map(async |chunk| {
         let chunk = chunk.unwrap();
         (chunk.stream == stream).then_some(chunk.bytes)
@@ -139,7 +139,7 @@ pub async fn text_of(output: EngineStream<LogChunk>, stream: StdStream) -> Strin
 }
 
 /// A tar stream in small pieces, of files by name.
-pub fn tar_of(files: &[(&str, &str)]) -> EngineStream<Bytes> {
+pub(crate) fn tar_of(files: &[(&str, &str)]) -> EngineStream<Bytes> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();

@@ -393,6 +393,10 @@ async fn what_is_not_there_is_not_found(lab: &Lab) {
     let id = ContainerId::parse(&"0".repeat(64)).unwrap();
     let name = lab.container_name("nobody");
     let image = format!("{}-nothing", lab.name);
+    let command = ExecSpec {
+        command: vec!["true".to_owned()],
+        ..ExecSpec::default()
+    };
     let missing = [
         runtime.create(&lab.spec(&image, "true")).await.map(drop),
         runtime.start(&id).await,
@@ -400,7 +404,7 @@ async fn what_is_not_there_is_not_found(lab: &Lab) {
         runtime.wait(&id).await.map(drop),
         runtime.logs(&id, LogOptions::default()).await.map(drop),
         runtime.attach(&id).await.map(drop),
-        runtime.exec(&id, &ExecSpec::default()).await.map(drop),
+        runtime.exec(&id, &command).await.map(drop),
         runtime.upload(&id, "/tmp", tar_of(&[])).await,
         runtime.download(&id, "/tmp").await.map(drop),
         runtime.image(&image_ref(&image)).await.map(drop),

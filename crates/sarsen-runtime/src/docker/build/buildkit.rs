@@ -8,8 +8,8 @@ use bollard::models::{BuildInfo, BuildInfoAux};
 use super::lines::Lines;
 use super::{Renderer as Render, Told};
 
-/// Steps that load the Dockerfile and look names up.
-const INTERNAL: &str = "[internal]";
+/// Steps that load the Dockerfile and the context, and look names up.
+const INTERNAL: [&str; 2] = ["[internal]", "copy /context"];
 
 /// Steps that fetch and run a frontend other than the built-in one (`# syntax=…`).
 const FRONTEND: [&str; 2] = ["resolve image config for", "docker-image://"];
@@ -40,8 +40,12 @@ struct Step {
     /// `None` until it is told; internal ones never are.
     number: Option<usize>,
     cached: bool,
-    lines: Lines,
+    /// What it writes to standard output and to standard error: pieces of the two must not meet in one line.
+    lines: [Lines; 2],
 }
+
+/// BuildKit's number for standard error.
+const STDERR: i64 = 2;
 
 impl Render for Renderer {
     fn render(&mut self, item: &BuildInfo) -> Vec<u8> {
@@ -75,7 +79,9 @@ impl Renderer {
         }
         for log in &status.logs {
             let step = self.steps.entry(log.vertex.clone()).or_default();
-            for line in step.lines.push(&log.msg) {
+            let [output, errors] = &mut step.lines;
+            let lines = if log.stream == STDERR { errors } else { output };
+            for line in lines.push(&log.msg) {
                 tell(text, step.number, &line);
             }
         }
@@ -91,13 +97,14 @@ impl Renderer {
     fn vertex(&mut self, vertex: &Vertex, text: &mut Vec<u8>) {
         let frontend = FRONTEND.iter().any(|name| vertex.name.starts_with(name));
         self.frontend_failed |= frontend && !vertex.error.is_empty();
-        if vertex.name.starts_with(INTERNAL) {
+        if INTERNAL.iter().any(|name| vertex.name.starts_with(name)) {
             return;
         }
         let step = self.steps.entry(vertex.digest.clone()).or_default();
         if vertex.started.is_some() && step.number.is_none() {
             self.told += 1;
-            self.building |= !frontend;
+            // `[2/5] RUN …`, `[stage 1/2] COPY …`
+            self.building |= vertex.name.starts_with('[');
             step.number = Some(self.told);
             tell(text, step.number, vertex.name.as_bytes());
         }
@@ -110,7 +117,7 @@ impl Renderer {
 
 impl Step {
     fn flush(&mut self, text: &mut Vec<u8>) {
-        if let Some(line) = self.lines.rest() {
+        for line in self.lines.iter_mut().filter_map(Lines::rest) {
             tell(text, self.number, &line);
         }
     }

@@ -10,18 +10,30 @@ use super::{Renderer as Render, Told};
 const RED: &str = "\x1b[91m";
 const PLAIN: &str = "\x1b[0m";
 
+/// What the engine itself says after a step, in a piece of its own.
+const ENGINE: [&str; 3] = [" ---> ", "Removing intermediate container ", "Step "];
+
 /// Joins the pieces.
 #[derive(Default)]
 pub(super) struct Renderer {
-    lines: Lines,
+    /// Pieces of the two must not meet in one line.
+    output: Lines,
+    errors: Lines,
 }
 
 impl Render for Renderer {
     fn render(&mut self, item: &BuildInfo) -> Vec<u8> {
         let mut text = Vec::new();
         if let Some(piece) = &item.stream {
-            let complete = self.lines.push(unpainted(piece).as_bytes());
-            complete.into_iter().for_each(|line| tell(&mut text, &line));
+            // A step need not end its last line.
+            if ENGINE.iter().any(|words| piece.starts_with(words)) {
+                text = self.rest();
+            }
+            let complete = match piece.strip_prefix(RED) {
+                Some(inner) => self.errors.push(unpainted(inner).as_bytes()),
+                None => self.output.push(piece.as_bytes()),
+            };
+            complete.iter().for_each(|line| tell(&mut text, line));
         }
         // A base that is being fetched.
         if let Some(line) = progress::calm(item.id.as_deref(), item.status.as_deref()) {
@@ -32,10 +44,9 @@ impl Render for Renderer {
 
     fn rest(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
-        self.lines
-            .rest()
-            .iter()
-            .for_each(|line| tell(&mut text, line));
+        let open = [self.output.rest(), self.errors.rest()];
+        let open = open.iter().flatten();
+        open.for_each(|line| tell(&mut text, line));
         text
     }
 
@@ -44,11 +55,8 @@ impl Render for Renderer {
     }
 }
 
-fn unpainted(piece: &str) -> &str {
-    match piece.strip_prefix(RED) {
-        Some(inner) => inner.strip_suffix(PLAIN).unwrap_or(inner),
-        None => piece,
-    }
+fn unpainted(inner: &str) -> &str {
+    inner.strip_suffix(PLAIN).unwrap_or(inner)
 }
 
 fn tell(text: &mut Vec<u8>, line: &[u8]) {
@@ -71,8 +79,10 @@ mod tests {
             "\n",
             "\n",
             " ---> ab\n",
+            "no end",
             "\x1b[91mwarning\n\x1b[0m",
-            "end",
+            "Removing intermediate container ab\n",
+            "last",
         ] {
             let item = BuildInfo {
                 stream: Some(piece.to_owned()),
@@ -82,6 +92,9 @@ mod tests {
         }
         text.extend(renderer.rest());
         let text = String::from_utf8(text).unwrap();
-        assert_eq!(text, "Step 1/2 : FROM x\n ---> ab\nwarning\nend\n");
+        assert_eq!(
+            text,
+            "Step 1/2 : FROM x\n ---> ab\nwarning\nno end\nRemoving intermediate container ab\nlast\n"
+        );
     }
 }

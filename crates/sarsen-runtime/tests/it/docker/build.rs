@@ -56,13 +56,15 @@ async fn an_image_is_built_and_named() {
             let spec = BuildSpec {
                 dockerfile: "docker/File".to_owned(),
                 target: Some("middle".to_owned()),
-                build_args: [("WHO".to_owned(), "it is\"me'".to_owned())].into(),
+                build_args: [("WHO".to_owned(), "it is me".to_owned())].into(),
                 ..spec(lab)
             };
+            // The label of the first stage lets the test find the image that the classic builder leaves of it.
             let dockerfile = format!(
-                "FROM {BASE} AS first\nRUN echo one > /one\nFROM {BASE} AS middle\nARG WHO\n\
-                 COPY --from=first /one /one\nCOPY greeting /\n\
-                 RUN cat /greeting; echo $WHO >&2; printf 'no end'\nFROM {BASE}\nRUN exit 1\n"
+                "FROM {BASE} AS first\nLABEL com.sarsen.owner={name}\nRUN echo one > /one\n\
+                 FROM {BASE} AS middle\nARG WHO\nCOPY --from=first /one /one\nCOPY greeting /\n\
+                 RUN cat /greeting; echo $WHO {name} >&2; printf 'no end'\nFROM {BASE}\nRUN exit 1\n",
+                name = lab.name
             );
             let (text, last) = build(lab, &spec, &dockerfile).await;
             let Ok(BuildItem::Done(image)) = last else {
@@ -71,16 +73,12 @@ async fn an_image_is_built_and_named() {
             let info = lab.runtime.image(&image_ref(&spec.tag)).await.unwrap();
             assert_eq!(info.id, image);
             assert_eq!(info.labels.get("com.sarsen.owner"), Some(&lab.name));
-            for words in [
-                "RUN cat /greeting",
-                "good day\n",
-                "it is\"me'\n",
-                "no end\n",
-            ] {
+            let greeting = format!("it is me {}\n", lab.name);
+            for words in ["RUN cat /greeting", "good day\n", &greeting, "no end\n"] {
                 assert!(text.contains(words), "{engine:?} {words}");
             }
             assert!(!text.contains('\x1b') && !text.contains("\n\n"), "{text:?}");
-            assert_eq!(text.matches("] COPY greeting").count() <= 1, true);
+            assert!(text.matches("] COPY greeting").count() <= 1);
 
             let (again, last) = build(lab, &spec, &dockerfile).await;
             assert_eq!(last.unwrap(), BuildItem::Done(image));

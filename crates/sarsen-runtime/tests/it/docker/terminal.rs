@@ -46,7 +46,6 @@ async fn a_terminal_has_a_size_that_can_change() {
         let Exec { id: exec, streams } = lab.runtime.exec(&id, &spec).await.unwrap();
         let (mut stdin, mut output) = (streams.stdin, streams.output);
         let mut seen = String::new();
-        // What is typed comes back before the program reads it: the terminal is there.
         stdin.write_all(b"first\n").await.unwrap();
         read_until(&mut output, &mut seen, "37 91").await;
         read_until(&mut output, &mut seen, "vt220 /tmp nobody").await;

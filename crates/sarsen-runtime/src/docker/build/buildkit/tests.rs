@@ -79,6 +79,19 @@ fn each_step_is_told_once_and_its_lines_carry_its_number() {
 }
 
 #[test]
+fn the_two_outputs_of_a_step_do_not_meet_in_one_line() {
+    let mut renderer = Renderer::default();
+    render(&mut renderer, vec![started("[2/2] RUN y")], vec![]);
+    let error = VertexLog {
+        stream: STDERR,
+        ..log("[2/2] RUN y", "warning\n")
+    };
+    let logs = vec![log("[2/2] RUN y", "no end"), error];
+    assert_eq!(render(&mut renderer, vec![], logs), "#1 warning\n");
+    assert_eq!(renderer.rest(), b"#1 no end\n");
+}
+
+#[test]
 fn a_failing_step_is_the_builds_fault() {
     let mut renderer = Renderer::default();
     render(&mut renderer, vec![started("[2/2] RUN y")], vec![]);
@@ -94,7 +107,11 @@ fn a_frontend_that_cannot_be_had_is_the_builders_fault() {
         error: "no such host".to_owned(),
         ..completed("resolve image config for docker.io/docker/dockerfile:1")
     };
-    render(&mut renderer, vec![failed], vec![]);
+    render(
+        &mut renderer,
+        vec![started("copy /context /"), failed],
+        vec![],
+    );
     assert!(renderer.blames_builder("failed to do request", Told::InItem));
     assert!(Renderer::default().blames_builder("no active sessions", Told::InItem));
     assert!(Renderer::default().blames_builder("no such option", Told::InStatus));
