@@ -1,8 +1,32 @@
 //! Every verb a user can say, as one function each; who may do what; and the line from a push to a running app.
 
+mod access;
+mod args;
+mod build_log;
+mod control;
+mod failure;
+mod lifecycle;
+mod lock;
+pub mod login;
+mod output;
+pub mod overview;
+mod pipeline;
+mod property;
+mod push;
+mod reconcile;
+mod redeploy;
+mod report;
+mod retirement;
+mod routes;
 mod session;
+mod streams;
+mod table;
+mod time;
+mod verbs;
 
-pub use session::{
-    Actor, Front, HookCall, Io, Outlet, Output, RawTerminal, Request, Terminal, TerminalMode,
-    outlets,
-};
+pub use access::{Action, Authorised};
+pub use control::{Control, ControlSettings, Parts};
+pub use failure::{Failure, Outcome};
+pub use session::{Actor, Front, HookCall, Io, Outlet, Output, Request, Terminal, outlets};
+pub use table::{Command, commands};
+pub use verbs::ssh_keys::parse_key;

@@ -46,7 +46,9 @@ impl LoginLinks {
 
     /// A token for a link, good once within 15 minutes, in the name of whoever asked for it.
     pub fn issue(&self, actor: &str) -> String {
-        self.lock().links.add(actor, Instant::now(), LINK_LIFE, MOST_LINKS)
+        self.lock()
+            .links
+            .add(actor, Instant::now(), LINK_LIFE, MOST_LINKS)
     }
 
     /// Uses a token up; gives the id of a new session.
@@ -72,7 +74,10 @@ impl LoginLinks {
     }
 
     fn session_at(&self, id: &str, now: Instant) -> Option<String> {
-        self.lock().sessions.find(id, now).map(|pass| pass.actor.clone())
+        self.lock()
+            .sessions
+            .find(id, now)
+            .map(|pass| pass.actor.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -87,13 +92,20 @@ impl Passes {
             self.0.pop_front();
         }
         let text = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
-        self.0.push_back(Pass { hash: hash(&text), actor: actor.to_owned(), expires: now + life });
+        self.0.push_back(Pass {
+            hash: hash(&text),
+            actor: actor.to_owned(),
+            expires: now + life,
+        });
         text
     }
 
     fn find(&self, text: &str, now: Instant) -> Option<&Pass> {
         let wanted = hash(text);
-        self.0.iter().filter(|pass| pass.expires > now).find(|pass| is_same(&pass.hash, &wanted))
+        self.0
+            .iter()
+            .filter(|pass| pass.expires > now)
+            .find(|pass| is_same(&pass.hash, &wanted))
     }
 
     fn take(&mut self, text: &str, now: Instant) -> Option<String> {
@@ -109,7 +121,10 @@ fn hash(text: &str) -> [u8; 32] {
 
 /// Takes as long for a near miss as for any other.
 fn is_same(left: &[u8; 32], right: &[u8; 32]) -> bool {
-    left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right)) == 0
+    left.iter()
+        .zip(right)
+        .fold(0, |difference, (left, right)| difference | (left ^ right))
+        == 0
 }
 
 #[cfg(test)]
@@ -124,7 +139,7 @@ mod tests {
         let session = logins.redeem(&token).unwrap();
         assert_eq!(logins.session(&session).as_deref(), Some("ada"));
         assert_eq!(logins.redeem(&token), None);
-        logins.clone().end(&session);
+        logins.end(&session);
         assert_eq!(logins.session(&session), None);
         for wrong in ["", "x", &session, &token[1..]] {
             assert_eq!(logins.redeem(wrong), None);
@@ -136,10 +151,18 @@ mod tests {
         let logins = LoginLinks::new();
         let start = Instant::now();
         let (first, second) = (logins.issue("a"), logins.issue("b"));
-        assert!(logins.redeem_at(&first, start + LINK_LIFE + Duration::from_secs(5)).is_none());
+        assert!(
+            logins
+                .redeem_at(&first, start + LINK_LIFE + Duration::from_secs(5))
+                .is_none()
+        );
         let session = logins.redeem_at(&second, start + LINK_LIFE / 2).unwrap();
         assert!(logins.session_at(&session, start + SESSION_LIFE).is_some());
-        assert!(logins.session_at(&session, start + SESSION_LIFE + LINK_LIFE).is_none());
+        assert!(
+            logins
+                .session_at(&session, start + SESSION_LIFE + LINK_LIFE)
+                .is_none()
+        );
     }
 
     #[test]
@@ -148,7 +171,13 @@ mod tests {
         let first = logins.issue("a");
         let tokens: Vec<_> = (0..MOST_LINKS).map(|_| logins.issue("b")).collect();
         assert_eq!(logins.redeem(&first), None);
-        assert_eq!(tokens.iter().filter(|token| logins.redeem(token).is_some()).count(), MOST_LINKS);
+        assert_eq!(
+            tokens
+                .iter()
+                .filter(|token| logins.redeem(token).is_some())
+                .count(),
+            MOST_LINKS
+        );
         assert_eq!(logins.lock().sessions.0.len(), MOST_LINKS);
     }
 

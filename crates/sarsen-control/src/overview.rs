@@ -5,7 +5,9 @@ use std::fmt;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use sarsen_domain::{AppName, BuildId, BuildStatus, CommitId, Health, ProcessIndex, ProcessType, ReleaseNumber};
+use sarsen_domain::{
+    AppName, BuildId, BuildStatus, CommitId, Health, ProcessIndex, ProcessType, ReleaseNumber,
+};
 use sarsen_registry::Catalog;
 use sarsen_router::{AppRoute, RouterStats};
 use sarsen_store::{AppSummary, Instance, InstanceState};
@@ -123,7 +125,7 @@ impl Control {
         for instance in &view.live {
             *live_web.entry(instance.app.clone()).or_default() += 1;
         }
-        let routes = compute(&view, &self.registry.catalog());
+        let routes = compute(&view, self.registry.catalog().services());
         let routes: HashMap<_, _> = routes.iter().map(|route| (&route.app, route)).collect();
         let overview = |summary: AppSummary| {
             let name = summary.app.name.clone();
@@ -147,7 +149,12 @@ impl Control {
 
     /// One app; nothing when there is none of that name.
     pub async fn app_details(&self, app: &AppName) -> Outcome<Option<AppDetails>> {
-        let Some(overview) = self.overview().await?.into_iter().find(|overview| overview.name == *app) else {
+        let Some(overview) = self
+            .overview()
+            .await?
+            .into_iter()
+            .find(|overview| overview.name == *app)
+        else {
             return Ok(None);
         };
         let catalog = self.registry.catalog();
@@ -157,14 +164,21 @@ impl Control {
         Ok(Some(AppDetails {
             overview,
             urls: self.urls(app).await?,
-            instances: instances.iter().map(|instance| instance_line(instance, &catalog)).collect(),
+            instances: instances
+                .iter()
+                .map(|instance| instance_line(instance, &catalog))
+                .collect(),
             releases: self.store.releases().list(app, NEWEST).await?,
             builds,
         }))
     }
 
     /// One build of an app with its log; nothing when there is none.
-    pub async fn build_details(&self, app: &AppName, id: &BuildId) -> Outcome<Option<BuildDetails>> {
+    pub async fn build_details(
+        &self,
+        app: &AppName,
+        id: &BuildId,
+    ) -> Outcome<Option<BuildDetails>> {
         use sarsen_store::StoreError::{NoSuch, NoSuchApp};
         let build = match self.store.builds().get(app, id).await {
             Ok(build) => build,
@@ -175,13 +189,20 @@ impl Control {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), 0),
             read => read?,
         };
-        Ok(Some(BuildDetails { build, log, omitted }))
+        Ok(Some(BuildDetails {
+            build,
+            log,
+            omitted,
+        }))
     }
 
     /// Asks store and engine for a sign of life.
     pub async fn pulse(&self) -> Pulse {
         let (store, engine) = tokio::join!(self.store.ping(), self.runtime.info());
-        Pulse { store: store.is_ok(), engine: engine.is_ok() }
+        Pulse {
+            store: store.is_ok(),
+            engine: engine.is_ok(),
+        }
     }
 
     /// The router's counters.
@@ -206,10 +227,19 @@ fn condition(summary: &AppSummary, live_web: usize, serving: usize) -> Condition
 }
 
 fn url(route: &AppRoute, main: u16) -> Option<String> {
-    let host = route.hosts.iter().find(|host| !host.is_catch_all() && host.wildcard_suffix().is_none())?;
+    let host = route
+        .hosts
+        .iter()
+        .find(|host| !host.is_catch_all() && host.wildcard_suffix().is_none())?;
     let ports = || route.ports.iter().map(|port| port.host_port);
-    let port = ports().find(|port| *port == main).or_else(|| ports().next())?;
-    Some(if port == 80 { format!("http://{host}") } else { format!("http://{host}:{port}") })
+    let port = ports()
+        .find(|port| *port == main)
+        .or_else(|| ports().next())?;
+    Some(if port == 80 {
+        format!("http://{host}")
+    } else {
+        format!("http://{host}:{port}")
+    })
 }
 
 fn instance_line(instance: &Instance, catalog: &Catalog) -> InstanceLine {
@@ -231,7 +261,10 @@ fn instance_line(instance: &Instance, catalog: &Catalog) -> InstanceLine {
         index: instance.index,
         release: instance.release,
         state,
-        container: instance.container.as_ref().map(|id| id.as_str().chars().take(12).collect()),
+        container: instance
+            .container
+            .as_ref()
+            .map(|id| id.as_str().chars().take(12).collect()),
         created_at: instance.created_at,
     }
 }
@@ -261,7 +294,13 @@ mod tests {
         AppRoute {
             app: "a".parse().unwrap(),
             hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
-            ports: ports.iter().map(|port| RoutePort { host_port: *port, container_port: 5000 }).collect(),
+            ports: ports
+                .iter()
+                .map(|port| RoutePort {
+                    host_port: *port,
+                    container_port: 5000,
+                })
+                .collect(),
             upstreams: Vec::new(),
             state: AppState::Serving,
         }
@@ -270,9 +309,17 @@ mod tests {
     #[test]
     fn the_url_is_one_that_can_be_opened() {
         let cases = [
-            (route(&["_", "*.x.y", "a.b"], &[9000, 80]), 80, Some("http://a.b")),
+            (
+                route(&["_", "*.x.y", "a.b"], &[9000, 80]),
+                80,
+                Some("http://a.b"),
+            ),
             (route(&["a.b"], &[9000]), 80, Some("http://a.b:9000")),
-            (route(&["a.b"], &[9000, 8080]), 8080, Some("http://a.b:8080")),
+            (
+                route(&["a.b"], &[9000, 8080]),
+                8080,
+                Some("http://a.b:8080"),
+            ),
             (route(&["_"], &[80]), 80, None),
             (route(&["a.b"], &[]), 80, None),
         ];

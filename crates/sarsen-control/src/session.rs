@@ -41,6 +41,14 @@ impl Actor {
             Self::Key { name, .. } => name.as_str(),
         }
     }
+
+    /// Where the connection comes from, if it came over the network.
+    pub fn source(&self) -> Option<IpAddr> {
+        match self {
+            Self::Local { .. } => None,
+            Self::Key { source, .. } => Some(*source),
+        }
+    }
 }
 
 /// A command as it came through a door.

@@ -1,0 +1,339 @@
+//! The handle that the front doors hold: takes a request, finds the verb, asks the gate, carries it out.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use sarsen_build::Builder;
+use sarsen_deploy::Deployer;
+use sarsen_domain::AppName;
+use sarsen_git::Repos;
+use sarsen_registry::Registry;
+use sarsen_router::Router;
+use sarsen_runtime::Runtime;
+use sarsen_store::{NewEvent, Store};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::{Action, authorise};
+use crate::args::Usage;
+use crate::build_log::BuildLogs;
+use crate::failure::{Failure, Outcome};
+use crate::lock::Locks;
+use crate::login::LoginLinks;
+use crate::output::Out;
+use crate::routes::ExtraListeners;
+use crate::session::{Actor, Front, HookCall, Io, Request};
+use crate::table::{self, Call, Command};
+use crate::verbs::help;
+
+/// What the daemon is told by its configuration and control must know.
+#[derive(Debug, Clone)]
+pub struct ControlSettings {
+    /// Which installation this is; on every container and image.
+    pub owner: String,
+    /// The folder of all state.
+    pub data_dir: PathBuf,
+    /// The control socket, for the hooks of git.
+    pub socket: PathBuf,
+    /// The address that router ports are opened on.
+    pub http_ip: IpAddr,
+    /// The port where the router takes plain HTTP; a mapping's port 80 means this one.
+    pub http_port: u16,
+    /// `dokku@host`-style remotes: host and port to show to people.
+    pub ssh_host: String,
+    /// The port of the SSH listener.
+    pub ssh_port: u16,
+    /// Where the dashboard answers: `http://127.0.0.1:8180`; none when it is off.
+    pub dashboard: Option<String>,
+    /// How many releases keep their image.
+    pub keep_releases: usize,
+}
+
+/// The parts that control works with, made by the daemon.
+pub struct Parts {
+    /// State.
+    pub store: Store,
+    /// Repositories.
+    pub repos: Repos,
+    /// The engine.
+    pub runtime: Runtime,
+    /// The catalog.
+    pub registry: Registry,
+    /// The proxy.
+    pub router: Router,
+    /// Source to image.
+    pub builder: Builder,
+    /// Release to containers.
+    pub deployer: Deployer,
+    /// Tasks that outlive a command; shutdown waits for them.
+    pub tasks: TaskTracker,
+    /// Fires when the daemon is to end.
+    pub shutdown: CancellationToken,
+    /// Settings.
+    pub settings: ControlSettings,
+}
+
+/// Every use-case, behind one cheap handle.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) locks: Locks,
+    pub(crate) logs: BuildLogs,
+    /// Pushes that wait for git to call the pre-receive hook, by token.
+    pub(crate) pushes: Arc<Mutex<HashMap<String, oneshot::Sender<HookSession>>>>,
+    /// Held while routes are recomputed.
+    pub(crate) routing: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) extra_listeners: Arc<ExtraListeners>,
+    pub(crate) logins: LoginLinks,
+    /// Rings when containers wait to be drained and stopped.
+    pub(crate) retirements: Arc<Notify>,
+}
+
+/// A pre-receive hook that waits for its verdict.
+pub(crate) struct HookSession {
+    pub call: HookCall,
+    pub io: Io,
+    pub verdict: oneshot::Sender<u8>,
+}
+
+impl std::ops::Deref for Control {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl Control {
+    /// Control over these parts.
+    pub fn new(parts: Parts) -> Self {
+        let logs = BuildLogs::new(parts.settings.data_dir.join("data/builds"));
+        Self {
+            parts: Arc::new(parts),
+            locks: Locks::default(),
+            logs,
+            pushes: Arc::default(),
+            routing: Arc::default(),
+            extra_listeners: Arc::default(),
+            logins: LoginLinks::new(),
+            retirements: Arc::default(),
+        }
+    }
+
+    /// Asks every deploy under way to stop, because the daemon is about to end.
+    pub fn cancel_deploys(&self) {
+        self.locks.cancel_all();
+    }
+
+    /// Links into the dashboard and the sessions that came of them.
+    pub fn logins(&self) -> &LoginLinks {
+        &self.logins
+    }
+
+    async fn execute(&self, request: Request, io: Io) -> u8 {
+        let mut out = Out::new(io.stdout, io.stderr);
+        let words = match Globals::take(&request.argv) {
+            Ok(words) => words,
+            Err(failure) => return say(&mut out, &failure).await,
+        };
+        out.quiet = words.quiet;
+        let Some((name, arguments)) = words.rest.split_first() else {
+            return finish(help::overview(&mut out).await, &mut out).await;
+        };
+        if let Some(topic) = help::topic(name, arguments) {
+            return finish(help::show(&mut out, &topic).await, &mut out).await;
+        }
+        let Some(command) = table::find(name) else {
+            let failure = Failure::new(format!(
+                "`{}` is not a dokku command.\nSee `dokku help` for a list of available commands.",
+                words.rest.join(" ").escape_debug()
+            ));
+            return say(&mut out, &failure).await;
+        };
+        let parsed = self
+            .prepare(command, &request.actor, &words, arguments)
+            .await;
+        let (args, app) = match parsed {
+            Ok(parsed) => parsed,
+            Err(failure) => return say(&mut out, &failure).await,
+        };
+        let mut call = Call {
+            actor: request.actor,
+            command,
+            args,
+            app,
+            out,
+            stdin: io.stdin,
+            terminal: request.terminal,
+            git_protocol: request.git_protocol,
+            gone: io.gone,
+            force: words.force,
+        };
+        let outcome = (command.run)(self, &mut call).await;
+        self.audit(&mut call, &outcome).await;
+        finish(outcome, &mut call.out).await
+    }
+
+    async fn prepare(
+        &self,
+        command: &'static Command,
+        actor: &Actor,
+        globals: &Globals,
+        arguments: &[String],
+    ) -> Outcome<Prepared> {
+        let usage = Usage::parse(command.usage)?;
+        let mut arguments = arguments.to_vec();
+        let place = usage.position("app");
+        if let (Some(0), Some(app)) = (place, &globals.app) {
+            arguments.insert(0, app.clone());
+        }
+        let args = usage.apply(&arguments)?;
+        let replaced = args.has("--global") || args.has("--all");
+        let named = place
+            .filter(|_| !replaced)
+            .and_then(|place| args.get(place));
+        let Some(name) = named else {
+            authorise(actor, command.action, ())?;
+            return Ok((args, None));
+        };
+        let missing = || {
+            let name = name.escape_debug();
+            Failure::new(format!("App {name} does not exist"))
+                .with_code(crate::failure::NO_SUCH_APP)
+        };
+        let app = AppName::parse(name).map_err(|_| missing())?;
+        let app = authorise(actor, command.action, app)?;
+        if !self.store.apps().exists(&app).await? {
+            return Err(missing());
+        }
+        Ok((args, Some(app)))
+    }
+
+    /// Keeps a record of what was changed, by whom and with what result.
+    async fn audit(&self, call: &mut Call, outcome: &Outcome) {
+        if call.command.action == Action::Read {
+            return;
+        }
+        let named = call.app.as_ref().map(|app| app.as_str());
+        let object = named.or(call.args.get(0)).unwrap_or_default().to_owned();
+        let detail =
+            serde_json::json!({ "exit_code": outcome.as_ref().map_or_else(|f| f.code, |()| 0) });
+        let actor = call.actor.clone();
+        let event = NewEvent {
+            actor: actor.name(),
+            source_ip: actor.source(),
+            action: call.command.name,
+            object: &object,
+            detail: &detail,
+        };
+        if let Err(error) = self.store.events().append(event).await {
+            tracing::error!(%error, "cannot append to the audit log");
+        }
+    }
+}
+
+type Prepared = (
+    crate::args::Args,
+    Option<crate::access::Authorised<AppName>>,
+);
+
+impl Front for Control {
+    async fn authenticate(
+        &self,
+        public_key: &str,
+        fingerprint: &str,
+        source: IpAddr,
+    ) -> Option<Actor> {
+        match self.store.ssh_keys().find_by_public_key(public_key).await {
+            Ok(Some(key)) => Some(Actor::Key {
+                name: key.name,
+                fingerprint: fingerprint.to_owned(),
+                source,
+            }),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::error!(%error, "cannot look up a key");
+                None
+            }
+        }
+    }
+
+    async fn run(&self, request: Request, io: Io) -> u8 {
+        let started = std::time::Instant::now();
+        let (actor, name) = (
+            request.actor.name().to_owned(),
+            request.argv.first().cloned().unwrap_or_default(),
+        );
+        let code = Box::pin(self.execute(request, io)).await;
+        let millis = started.elapsed().as_millis();
+        tracing::debug!(command.name = %name, actor.name = %actor, exit_code = code, millis, "{name} ended");
+        code
+    }
+
+    async fn hook(&self, call: HookCall, io: Io) -> u8 {
+        crate::push::hook(self, call, io).await
+    }
+}
+
+/// Words that may stand before a command, and what follows.
+struct Globals {
+    app: Option<String>,
+    quiet: bool,
+    force: bool,
+    rest: Vec<String>,
+}
+
+impl Globals {
+    fn take(argv: &[String]) -> Outcome<Self> {
+        let mut globals = Self {
+            app: None,
+            quiet: false,
+            force: false,
+            rest: Vec::new(),
+        };
+        let mut words = argv.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--quiet" => globals.quiet = true,
+                "--force" => globals.force = true,
+                "--app" => {
+                    let app = words
+                        .next()
+                        .ok_or_else(|| Failure::new("flag needs a value: --app"))?;
+                    globals.app = Some(app.clone());
+                }
+                "--help" | "-h" => globals.rest.push("help".to_owned()),
+                "--version" | "-v" => globals.rest.push("version".to_owned()),
+                other => match other.strip_prefix("--app=") {
+                    Some(app) => globals.app = Some(app.to_owned()),
+                    // Dokku swallows any other flag here, and so do scripts' habits.
+                    None if other.starts_with("--") => {}
+                    None => {
+                        globals.rest.push(other.to_owned());
+                        globals.rest.extend(words.by_ref().cloned());
+                    }
+                },
+            }
+        }
+        Ok(globals)
+    }
+}
+
+async fn finish(outcome: Outcome, out: &mut Out) -> u8 {
+    match outcome {
+        Ok(()) => 0,
+        Err(failure) => say(out, &failure).await,
+    }
+}
+
+async fn say(out: &mut Out, failure: &Failure) -> u8 {
+    if !failure.message.is_empty()
+        && let Err(gone) = out.warn(&failure.message).await
+    {
+        tracing::debug!(%gone, "nobody is left to read the error");
+    }
+    failure.code
+}

@@ -1,0 +1,109 @@
+//! Build: source → image.
+
+use std::collections::BTreeMap;
+
+use sarsen_build::{BuildOptions, BuildRequest, Built, Pull};
+use sarsen_domain::{CommitId, ImageRef, Progress};
+
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+use crate::pipeline::{Job, Received};
+use crate::verbs;
+
+/// What an image is to be made of.
+pub(crate) enum Source {
+    /// A commit.
+    Tree(Box<Received>),
+    /// Nothing is built: the image is there, or in a registry.
+    Image(ImageRef, Pull),
+}
+
+/// An image, and the commit it came from.
+pub(crate) struct Image {
+    pub built: Built,
+    pub commit: Option<CommitId>,
+}
+
+impl Control {
+    /// Makes the image.
+    pub(crate) async fn build(&self, job: &Job, source: Source) -> Outcome<Image> {
+        self.enter_stage(job, "build").await?;
+        match source {
+            Source::Image(image, pull) => {
+                let built = self
+                    .builder
+                    .adopt(&image, pull, &job.log, job.cancelled())
+                    .await?;
+                Ok(Image {
+                    built,
+                    commit: None,
+                })
+            }
+            Source::Tree(received) => self.build_tree(job, received).await,
+        }
+    }
+
+    async fn build_tree(&self, job: &Job, received: Box<Received>) -> Outcome<Image> {
+        let Received {
+            commit, mut tree, ..
+        } = *received;
+        self.store.builds().set_commit(&job.build, &commit).await?;
+        self.fill_submodules(job, &mut tree).await?;
+        let app = &job.app;
+        let dockerfile = &verbs::builder::DOCKERFILE;
+        let selected = verbs::builder::CONCERN
+            .effective(self, app, "selected")
+            .await?;
+        let arguments = dockerfile.effective(self, app, "build-args").await?;
+        let build_args: BTreeMap<_, _> = verbs::builder::parse_build_args(&arguments)?
+            .into_iter()
+            .collect();
+        let options = BuildOptions {
+            selected: Some(selected)
+                .filter(|name| !name.is_empty())
+                .map(|name| name.parse())
+                .transpose()?,
+            dockerfile_path: dockerfile.effective(self, app, "dockerfile-path").await?,
+            procfile_path: verbs::ps::CONCERN
+                .effective(self, app, "procfile-path")
+                .await?,
+            buildpacks: self.store.buildpacks().get(app).await?,
+            build_args,
+            ..BuildOptions::default()
+        };
+        let config = self.store.config().merged(app).await?;
+        let request = BuildRequest {
+            app,
+            build: &job.build,
+            source: &tree,
+            commit: &commit,
+            config: &config,
+            options,
+        };
+        let built = self.builder.build(request, &job.log, job.cancelled()).await;
+        let built = built.map_err(|error| Failure::new(format!("App build failed: {error}")))?;
+        job.log
+            .header(&format!("Image of {} MB is built", built.size / 1_000_000));
+        Ok(Image {
+            built,
+            commit: Some(commit),
+        })
+    }
+}
+
+impl Control {
+    /// Fetches what the tree's submodules point to.
+    async fn fill_submodules(&self, job: &Job, tree: &mut sarsen_git::SourceTree) -> Outcome {
+        let readable = self.store.apps().list().await?;
+        let may_read = |app: &sarsen_domain::AppName| readable.contains(app);
+        let context = sarsen_git::SubmoduleContext {
+            repos: &self.repos,
+            app: &job.app,
+            origin: None,
+            may_read: &may_read,
+            progress: &job.log,
+            cancel: job.cancelled(),
+        };
+        Ok(tree.prepare_submodules(&context).await?)
+    }
+}

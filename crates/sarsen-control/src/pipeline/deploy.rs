@@ -1,0 +1,138 @@
+//! Deploy: release → candidate: containers that run and are healthy, and get no request yet.
+
+use sarsen_deploy::{DeployPlan, PlannedInstance};
+use sarsen_domain::{ProcessIndex, ProcessType, Progress, Release};
+use sarsen_store::Replace;
+
+use crate::control::Control;
+use crate::failure::Outcome;
+use crate::pipeline::Job;
+
+/// Which containers to start, and which of the running ones they take the place of.
+pub(crate) struct Rollout {
+    pub wanted: Vec<(ProcessType, ProcessIndex)>,
+    pub replace: Replace,
+    /// Scaled types that the Procfile does not name.
+    pub skipped: Vec<ProcessType>,
+}
+
+/// Healthy containers of a release.
+pub(crate) struct Candidate {
+    pub release: Release,
+    pub started: sarsen_deploy::Candidate,
+    pub replace: Replace,
+}
+
+impl Rollout {
+    /// The whole formation, in place of everything that runs.
+    pub(crate) fn everything(release: &Release) -> Self {
+        let mut rollout = Self {
+            wanted: Vec::new(),
+            replace: Replace::All,
+            skipped: Vec::new(),
+        };
+        for (process, quantity) in release.formation.iter() {
+            if has_command(release, process) {
+                rollout
+                    .wanted
+                    .extend((1..=quantity).map(|index| (process.clone(), index)));
+            } else if quantity > 0 {
+                rollout.skipped.push(process.clone());
+            }
+        }
+        rollout
+    }
+
+    /// One process type, in place of its containers that run.
+    pub(crate) fn process(release: &Release, process: &ProcessType) -> Self {
+        let mut rollout = Self::everything(release);
+        rollout.wanted.retain(|(wanted, _)| wanted == process);
+        rollout.replace = Replace::Processes(vec![process.clone()]);
+        rollout
+    }
+
+    /// These containers, in place of nothing.
+    pub(crate) fn more(release: &Release, more: Vec<(ProcessType, ProcessIndex)>) -> Self {
+        let (wanted, without): (Vec<_>, Vec<_>) = more
+            .into_iter()
+            .partition(|(process, _)| has_command(release, process));
+        let mut skipped: Vec<_> = without.into_iter().map(|(process, _)| process).collect();
+        skipped.dedup();
+        Self {
+            wanted,
+            replace: Replace::Indexes(Vec::new()),
+            skipped,
+        }
+    }
+}
+
+/// Whether the release says how to run this type. Without a Procfile the image's own command is `web`.
+fn has_command(release: &Release, process: &ProcessType) -> bool {
+    if release.procfile.is_empty() {
+        process.is_web()
+    } else {
+        release.procfile.command(process).is_some()
+    }
+}
+
+impl Control {
+    /// Starts the containers and waits until they are healthy.
+    pub(crate) async fn deploy(
+        &self,
+        job: &Job,
+        release: Release,
+        rollout: Rollout,
+    ) -> Outcome<Candidate> {
+        self.enter_stage(job, "deploy").await?;
+        for process in &rollout.skipped {
+            job.log.warn(&format!(
+                "Skipping {process} as it is missing from the current Procfile"
+            ));
+        }
+        let settings = self.app_settings(&release).await?;
+        let port = sarsen_domain::health::web_port(&settings.ports);
+        let wanted: Vec<_> = rollout
+            .wanted
+            .iter()
+            .map(|(process, index)| (process.clone(), *index, process.is_web().then_some(port)))
+            .collect();
+        let instances = self.store.instances();
+        let planned = instances
+            .plan(&job.app, release.number, &job.build, &wanted)
+            .await?;
+        let planned: Vec<_> = planned
+            .into_iter()
+            .map(|instance| PlannedInstance {
+                id: instance.id,
+                process: instance.process,
+                index: instance.index,
+            })
+            .collect();
+        let plan = DeployPlan {
+            release: &release,
+            instances: &planned,
+            settings: &settings,
+        };
+        let store = self.store.clone();
+        let record =
+            move |created: sarsen_deploy::Created| -> futures_util::future::BoxFuture<'static, _> {
+                let store = store.clone();
+                Box::pin(async move {
+                    let recorded = store
+                        .instances()
+                        .set_container(created.instance, &created.container, created.name.as_str())
+                        .await;
+                    recorded.map_err(|error| error.to_string())
+                })
+            };
+        let started = self
+            .deployer
+            .start(plan, &job.log, job.cancelled(), &record)
+            .await?;
+        Ok(Candidate {
+            release,
+            started,
+            replace: rollout.replace,
+        })
+    }
+}

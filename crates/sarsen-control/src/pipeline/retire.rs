@@ -1,0 +1,133 @@
+//! Retire: the new containers get their names, the replaced ones are drained and stopped in the background.
+
+use sarsen_deploy::{Deployed as Named, Phase, PhaseTask};
+use sarsen_domain::{AppJson, AppName, EnvKey, Progress};
+use sarsen_store::Scope;
+
+use crate::control::Control;
+use crate::failure::Outcome;
+use crate::pipeline::{Job, Routed};
+use crate::verbs;
+
+/// Proof that a deploy came to its end; the pusher has read its summary in the log.
+pub(crate) struct Deployed(());
+
+impl Control {
+    /// Names what is new, sees off what is old. The release serves already: what fails here is said, and mended by
+    /// the reconciler, but the deploy stands.
+    pub(crate) async fn retire(&self, job: &Job, routed: Routed) -> Outcome<Deployed> {
+        let Routed {
+            candidate,
+            replaced,
+        } = routed;
+        self.store.builds().set_stage(&job.build, "retire").await?;
+        self.store
+            .builds()
+            .set_release(&job.build, candidate.release.number)
+            .await?;
+        let settings = self.app_settings(&candidate.release).await?;
+        let named: Vec<_> = candidate
+            .started
+            .instances
+            .iter()
+            .map(Named::from)
+            .collect();
+        if let Err(error) = self
+            .deployer
+            .finish(&job.app, &named, settings.restart)
+            .await
+        {
+            job.log.warn(&format!(
+                "The new containers keep their provisional names for now: {error}"
+            ));
+        }
+        self.store_commit(job, &candidate.release).await?;
+        if !replaced.is_empty() {
+            job.log
+                .header(&format!("Draining {} replaced containers", replaced.len()));
+        }
+        self.retirements.notify_one();
+        self.run_postdeploy(job, &candidate.release, &settings)
+            .await;
+        self.prune_images(&job.app).await;
+        let urls = self.urls(&job.app).await?;
+        job.log.header2("Application deployed:");
+        urls.iter().for_each(|url| job.log.body(url));
+        Ok(Deployed(()))
+    }
+
+    /// Keeps the commit where Dokku does: in the app's config.
+    async fn store_commit(&self, job: &Job, release: &sarsen_domain::Release) -> Outcome {
+        let key = verbs::git::CONCERN
+            .effective(self, &job.app, "rev-env-var")
+            .await?;
+        if let (Ok(key), Some(commit)) = (EnvKey::parse(&key), &release.commit) {
+            let scope = Scope::App(job.app.clone());
+            self.store
+                .config()
+                .set(&scope, vec![(key, commit.to_string())])
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn run_postdeploy(
+        &self,
+        job: &Job,
+        release: &sarsen_domain::Release,
+        settings: &sarsen_deploy::AppSettings,
+    ) {
+        let app_json = release
+            .app_json
+            .as_deref()
+            .and_then(|text| AppJson::parse(text).ok())
+            .unwrap_or_default();
+        let Some(command) = app_json.postdeploy else {
+            return;
+        };
+        let task = PhaseTask {
+            release,
+            phase: Phase::Postdeploy,
+            command: &command,
+            settings,
+        };
+        if let Err(error) = self
+            .deployer
+            .run_phase(task, &job.log, job.cancelled())
+            .await
+        {
+            job.log
+                .warn(&format!("{error}\nThe release serves all the same"));
+        }
+    }
+
+    /// Removes the names of images whose release can no longer be rolled back to, so that the engine frees them.
+    async fn prune_images(&self, app: &AppName) {
+        match self
+            .store
+            .releases()
+            .prune(app, self.settings.keep_releases)
+            .await
+        {
+            Ok(gone) => {
+                for release in gone {
+                    self.remove_image_name(&format!("dokku/{app}:{}", release.number))
+                        .await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(app.name = %app, %error, "cannot prune the releases of {app}")
+            }
+        }
+    }
+
+    pub(crate) async fn remove_image_name(&self, name: &str) {
+        let Ok(image) = sarsen_domain::ImageRef::parse(name) else {
+            return;
+        };
+        match self.runtime.remove_image(&image).await {
+            Ok(()) | Err(sarsen_runtime::RuntimeError::NotFound(_)) => {}
+            Err(error) => tracing::info!(image = name, %error, "an old image stays for now"),
+        }
+    }
+}

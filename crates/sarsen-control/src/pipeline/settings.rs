@@ -1,0 +1,106 @@
+//! What an app's properties say of its containers.
+
+use std::collections::BTreeMap;
+
+use sarsen_deploy::AppSettings;
+use sarsen_domain::{AppJson, AppName, Invalid, PortMapping, Release};
+use sarsen_runtime::RestartPolicy;
+
+use crate::control::Control;
+use crate::failure::Outcome;
+use crate::verbs;
+
+impl Control {
+    /// The settings that a release of an app runs with now.
+    pub(crate) async fn app_settings(&self, release: &Release) -> Outcome<AppSettings> {
+        let app = &release.app;
+        let ps = &verbs::ps::CONCERN;
+        let app_json = release
+            .app_json
+            .as_deref()
+            .map(AppJson::parse)
+            .transpose()?
+            .unwrap_or_default();
+        let own = self.store.ports().list(app).await?;
+        let max_size = verbs::logs::CONCERN
+            .effective(self, app, "max-size")
+            .await?;
+        let stop_timeout = ps.effective(self, app, "stop-timeout-seconds").await?;
+        let domains = self.app_domains(app).await?;
+        Ok(AppSettings {
+            restart: parse_restart_policy(&ps.effective(self, app, "restart-policy").await?)?,
+            stop_timeout: stop_timeout.parse().unwrap_or(30),
+            log_max_size: Some(max_size).filter(|size| size != "unlimited"),
+            memory: verbs::resource::memory(self, app).await?,
+            nano_cpus: verbs::resource::nano_cpus(self, app).await?,
+            ports: if own.is_empty() {
+                release.detected_ports.clone()
+            } else {
+                own
+            },
+            checks: app_json
+                .healthchecks
+                .into_iter()
+                .collect::<BTreeMap<_, _>>(),
+            app_host: domains
+                .into_iter()
+                .find(|domain| domain.wildcard_suffix().is_none() && !domain.is_catch_all()),
+            ..AppSettings::default()
+        })
+    }
+
+    /// The ports that the live release asks for.
+    pub(crate) async fn detected_ports(&self, app: &AppName) -> Outcome<Vec<PortMapping>> {
+        Ok(self
+            .store
+            .releases()
+            .live(app)
+            .await?
+            .map(|release| release.detected_ports)
+            .unwrap_or_default())
+    }
+}
+
+/// `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:10`.
+pub(crate) fn parse_restart_policy(text: &str) -> Result<RestartPolicy, Invalid> {
+    let invalid = || {
+        Invalid::new(format!(
+            "Invalid restart policy '{}': use no, always, unless-stopped, on-failure or on-failure:10",
+            text.escape_debug()
+        ))
+    };
+    match text.split_once(':') {
+        None => match text {
+            "no" => Ok(RestartPolicy::No),
+            "always" => Ok(RestartPolicy::Always),
+            "unless-stopped" => Ok(RestartPolicy::UnlessStopped),
+            "on-failure" => Ok(RestartPolicy::OnFailure(0)),
+            _ => Err(invalid()),
+        },
+        Some(("on-failure", count)) => count
+            .parse()
+            .map(RestartPolicy::OnFailure)
+            .map_err(|_| invalid()),
+        Some(_) => Err(invalid()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restart_policies() {
+        assert_eq!(
+            parse_restart_policy("on-failure:10").unwrap(),
+            RestartPolicy::OnFailure(10)
+        );
+        assert_eq!(
+            parse_restart_policy("always").unwrap(),
+            RestartPolicy::Always
+        );
+        for bad in ["", "never", "on-failure:x", "always:3", "no; rm"] {
+            assert!(parse_restart_policy(bad).is_err(), "{bad}");
+        }
+    }
+}

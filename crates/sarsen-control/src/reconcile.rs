@@ -1,0 +1,261 @@
+//! The reconciler: makes containers agree with the store, at the daemon's start and whenever the engine comes back.
+//! It finishes what can be finished and gives up what cannot, so that nothing depends on how the daemon ended.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use sarsen_domain::container::label;
+use sarsen_domain::{AppName, BuildId, BuildKind, BuildSource, ContainerId};
+use sarsen_runtime::ContainerInfo;
+use sarsen_store::{Instance, InstanceState};
+use tokio_util::sync::CancellationToken;
+
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+use crate::pipeline::{Rollout, Viewer};
+use crate::push::from_release;
+
+/// How often the engine is asked whether it is there, while it is not.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often it is asked while all is well; a restart of the engine is noticed by this.
+const WATCH: Duration = Duration::from_secs(2);
+
+impl Control {
+    /// What must be settled before anybody is served: builds that were under way when the last daemon ended. Needs no
+    /// engine.
+    pub async fn settle(&self) -> Outcome {
+        for build in self.store.builds().abandon_running().await? {
+            let id = &build.id;
+            tracing::warn!(app.name = %build.app, build.id = %id, "build {id} of {} was interrupted", build.app);
+        }
+        for (app, number) in self.store.releases().pending_at_start().await? {
+            tracing::warn!(app.name = %app, release.number = number.0, "{app} {number} was interrupted and never served");
+        }
+        self.repos.sweep().await?;
+        Ok(())
+    }
+
+    /// Reconciles now and after every absence of the engine, until the daemon ends.
+    pub async fn reconcile(self, shutdown: CancellationToken) {
+        let mut agreed = false;
+        loop {
+            let pause = if !agreed || self.runtime.info().await.is_err() {
+                agreed = match self.reconcile_once().await {
+                    Ok(()) => true,
+                    Err(failure) => {
+                        tracing::warn!(error = %failure, "containers do not agree with the store yet");
+                        false
+                    }
+                };
+                if agreed { WATCH } else { RETRY }
+            } else {
+                WATCH
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = shutdown.cancelled() => return,
+            }
+        }
+    }
+
+    async fn reconcile_once(&self) -> Outcome {
+        self.runtime.info().await?;
+        let owner = format!("{}={}", label::OWNER, self.settings.owner);
+        let containers = self.runtime.list(&[owner]).await?;
+        let instances = self.store.instances().all().await?;
+        self.clear_strangers(&containers, &instances).await?;
+        let builds: BTreeSet<_> = instances
+            .iter()
+            .filter(|instance| {
+                instance.state == InstanceState::Candidate
+                    && self.locks.holder(&instance.app).is_none()
+            })
+            .map(|instance| (instance.app.clone(), instance.build.clone()))
+            .collect();
+        for (app, build) in builds {
+            self.abandon_build(&app, &build).await?;
+        }
+        self.revive(&containers, &instances).await?;
+        self.retirements.notify_one();
+        self.refresh_routes().await
+    }
+
+    /// Gives up the candidates of a build and the release it was to bring.
+    pub(crate) async fn abandon_build(&self, app: &AppName, build: &BuildId) -> Outcome {
+        let instances = self.store.instances().list(app).await?;
+        let candidates: Vec<_> = instances
+            .into_iter()
+            .filter(|instance| {
+                instance.state == InstanceState::Candidate && instance.build == *build
+            })
+            .collect();
+        let containers: Vec<_> = candidates
+            .iter()
+            .filter_map(|instance| instance.container.clone())
+            .collect();
+        let left = self.deployer.abandon(&containers).await;
+        if let Some(unfinished) = left.first() {
+            return Err(Failure::new(format!(
+                "container {}: {}",
+                unfinished.container, unfinished.error
+            )));
+        }
+        let ids: Vec<_> = candidates.iter().map(|instance| instance.id).collect();
+        self.store.instances().forget(&ids).await?;
+        self.store.releases().fail_build(app, build).await?;
+        Ok(())
+    }
+
+    /// Removes containers of ours that the store knows nothing of: of destroyed apps, of builds that were cut off
+    /// between making a container and writing it down, one-off runs whose caller went away with the last daemon.
+    async fn clear_strangers(
+        &self,
+        containers: &[ContainerInfo],
+        instances: &[Instance],
+    ) -> Outcome {
+        let known: BTreeSet<i64> = instances.iter().map(|instance| instance.id).collect();
+        let strangers: Vec<ContainerId> = containers
+            .iter()
+            .filter(|container| {
+                let instance = container
+                    .labels
+                    .get(label::INSTANCE)
+                    .and_then(|id| id.parse().ok());
+                instance.is_some_and(|id| !known.contains(&id))
+                    && !self.is_being_deployed(container)
+            })
+            .map(|container| container.id.clone())
+            .collect();
+        let mut gone = strangers;
+        if !self.locks.any() {
+            self.builder.sweep().await?;
+            gone.extend(self.deployer.orphaned_runs().await?);
+        }
+        for unfinished in self.deployer.abandon(&gone).await {
+            tracing::warn!(container.id = %unfinished.container, error = %unfinished.error, "a stray container stays");
+        }
+        Ok(())
+    }
+
+    fn is_being_deployed(&self, container: &ContainerInfo) -> bool {
+        let app = container
+            .labels
+            .get(label::APP)
+            .and_then(|app| AppName::parse(app).ok());
+        app.is_some_and(|app| self.locks.holder(&app).is_some())
+    }
+
+    /// Starts live containers that stand still, and makes those anew that are gone.
+    async fn revive(&self, containers: &[ContainerInfo], instances: &[Instance]) -> Outcome {
+        let by_id: HashMap<_, _> = containers
+            .iter()
+            .map(|container| (&container.id, container))
+            .collect();
+        let mut broken: BTreeMap<AppName, Vec<&Instance>> = BTreeMap::new();
+        for instance in instances
+            .iter()
+            .filter(|instance| instance.state == InstanceState::Live)
+        {
+            let container = instance.container.as_ref().and_then(|id| by_id.get(id));
+            match container {
+                Some(container) if container.is_running() => {
+                    self.finish_naming(instance, container).await
+                }
+                Some(container) => {
+                    if let Err(failure) = self.start_again(instance, &container.id).await {
+                        tracing::warn!(app.name = %instance.app, error = %failure, "cannot start a container again");
+                        broken
+                            .entry(instance.app.clone())
+                            .or_default()
+                            .push(instance);
+                    }
+                }
+                None => broken
+                    .entry(instance.app.clone())
+                    .or_default()
+                    .push(instance),
+            }
+        }
+        for (app, missing) in broken {
+            self.remake(&app, &missing).await;
+        }
+        Ok(())
+    }
+
+    async fn start_again(&self, instance: &Instance, container: &ContainerId) -> Outcome {
+        let release = self
+            .store
+            .releases()
+            .get(&instance.app, instance.release)
+            .await?;
+        let settings = self.app_settings(&release).await?;
+        self.deployer.recover(container, settings.restart).await?;
+        tracing::info!(
+            app.name = %instance.app, container.id = %container,
+            "{}.{} of {} runs again", instance.process, instance.index, instance.app
+        );
+        Ok(())
+    }
+
+    /// The daemon may have ended between the switch and the naming.
+    async fn finish_naming(&self, instance: &Instance, container: &ContainerInfo) {
+        let wanted = format!("{}.{}.{}", instance.app, instance.process, instance.index);
+        if container.name == wanted || self.locks.holder(&instance.app).is_some() {
+            return;
+        }
+        let named = sarsen_deploy::Deployed {
+            container: container.id.clone(),
+            process: instance.process.clone(),
+            index: instance.index,
+        };
+        let outcome: Outcome = async {
+            let release = self
+                .store
+                .releases()
+                .get(&instance.app, instance.release)
+                .await?;
+            let settings = self.app_settings(&release).await?;
+            Ok(self
+                .deployer
+                .finish(&instance.app, &[named], settings.restart)
+                .await?)
+        }
+        .await;
+        if let Err(failure) = outcome {
+            tracing::warn!(app.name = %instance.app, error = %failure, "{wanted} keeps its provisional name");
+        }
+    }
+
+    /// Replaces live containers that are lost by new ones of the same release.
+    async fn remake(&self, app: &AppName, missing: &[&Instance]) {
+        tracing::warn!(app.name = %app, "{} containers of {app} are gone and are made anew", missing.len());
+        let outcome: Outcome = async {
+            let Some(release) = self.store.releases().live(app).await? else {
+                return Ok(());
+            };
+            let job = self
+                .start_job(app, "sarsen", BuildKind::Deploy, BuildSource::PsStart)
+                .await?;
+            let places: Vec<_> = missing
+                .iter()
+                .map(|instance| (instance.process.clone(), instance.index))
+                .collect();
+            let mut rollout = Rollout::more(&release, places.clone());
+            rollout.replace = sarsen_store::Replace::Indexes(places);
+            let mut nobody = tokio::io::sink();
+            let viewer = Viewer {
+                output: &mut nobody,
+                gone: CancellationToken::new(),
+            };
+            self.perform(job, viewer, |control, job| {
+                from_release(control, job, release, rollout)
+            })
+            .await
+            .map(|_| ())
+        }
+        .await;
+        if let Err(failure) = outcome {
+            tracing::error!(app.name = %app, error = %failure, "cannot bring {app} back: see 'builds {app}'");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Changes that need no build: a new config, or an earlier release.
+
+use std::sync::Arc;
+
+use sarsen_domain::{AppName, BuildKind, BuildSource, Config, Release};
+use sarsen_store::Scope;
+
+use crate::control::Control;
+use crate::failure::Outcome;
+use crate::pipeline::{Deployed, Job, Rollout};
+use crate::push::from_release;
+use crate::table::Call;
+
+impl Control {
+    /// A new release of the image that runs, with the config of now.
+    pub(crate) async fn redeploy_config(&self, call: &mut Call, why: &str) -> Outcome {
+        let app = call.app()?;
+        let live = self.live_release(&app).await?;
+        let author = call.actor.name().to_owned();
+        let job = self
+            .start_job(
+                &app,
+                &author,
+                BuildKind::Deploy,
+                BuildSource::ConfigRedeploy,
+            )
+            .await?;
+        let why = why.to_owned();
+        let line = move |control: Self, job: Arc<Job>| async move {
+            let config = control.store.config().merged(&live.app).await?;
+            again(control, job, live, config, why).await
+        };
+        self.perform(job, call.viewer(), line).await.map(|_| ())
+    }
+
+    /// An earlier release once more, as a release of its own. Its config comes back with it.
+    pub(crate) async fn roll_back(&self, call: &mut Call, target: Release) -> Outcome {
+        let author = call.actor.name().to_owned();
+        let job = self
+            .start_job(
+                &target.app,
+                &author,
+                BuildKind::Deploy,
+                BuildSource::Rollback,
+            )
+            .await?;
+        let line = move |control: Self, job: Arc<Job>| async move {
+            let why = format!("Rollback to {}", target.number);
+            let (app, config) = (target.app.clone(), target.config.clone());
+            let deployed = again(control.clone(), job, target, config.clone(), why).await?;
+            control.restore_config(&app, &config).await?;
+            Ok(deployed)
+        };
+        self.perform(job, call.viewer(), line).await.map(|_| ())
+    }
+
+    /// Replaces the containers of an app that runs; one that does not is left alone.
+    pub(crate) async fn restart_if_deployed(&self, call: &mut Call, app: &AppName) -> Outcome {
+        let record = self.store.apps().get(app).await?;
+        if record.deployed && !record.stopped {
+            self.restart(call, app, None).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Makes the app's config such that the merged one is that of a release. What is global stays global.
+    async fn restore_config(&self, app: &AppName, config: &Config) -> Outcome {
+        let global = self.store.config().get(&Scope::Global).await?;
+        let own: Config = config
+            .iter()
+            .filter(|(key, value)| global.get(key.as_str()) != Some(value))
+            .map(|(key, value)| (key.clone(), value.to_owned()))
+            .collect();
+        self.store
+            .config()
+            .replace(&Scope::App(app.clone()), &own)
+            .await?;
+        Ok(())
+    }
+}
+
+async fn again(
+    control: Control,
+    job: Arc<Job>,
+    like: Release,
+    config: Config,
+    why: String,
+) -> Outcome<Deployed> {
+    let release = control.release_again(&job, like, config, &why).await?;
+    let rollout = Rollout::everything(&release);
+    from_release(control, job, release, rollout).await
+}

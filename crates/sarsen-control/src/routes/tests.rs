@@ -1,0 +1,157 @@
+//! What becomes a route, without sockets or containers.
+
+use std::collections::BTreeMap;
+
+use sarsen_domain::service::ServiceOwner;
+use sarsen_domain::{BuildId, ContainerId, ProcessType, ReleaseNumber, Service};
+use sarsen_store::InstanceState;
+
+use super::*;
+
+fn app(name: &str) -> AppName {
+    AppName::parse(name).unwrap()
+}
+
+fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+fn view(name: &str) -> RoutingView {
+    RoutingView {
+        apps: vec![AppDomains {
+            app: app(name),
+            vhosts_enabled: true,
+            domains: Vec::new(),
+        }],
+        global: vec![domain("localhost")],
+        ports: BTreeMap::new(),
+        detected: BTreeMap::from([(app(name), vec!["http:80:5000".parse().unwrap()])]),
+        live: Vec::new(),
+        http_port: 8080,
+    }
+}
+
+fn live(name: &str, id: i64) -> Instance {
+    Instance {
+        id,
+        app: app(name),
+        release: ReleaseNumber(1),
+        process: ProcessType::web(),
+        index: 1,
+        state: InstanceState::Live,
+        container: None,
+        name: None,
+        build: BuildId::from_parts(1, 1),
+        port: Some(5000),
+        created_at: 0,
+    }
+}
+
+fn service(name: &str, instance: i64, health: Health) -> Service {
+    Service {
+        id: format!("host:{name}.web.{instance}:5000"),
+        name: name.to_owned(),
+        address: format!("172.17.0.{instance}:5000").parse().unwrap(),
+        tags: Vec::new(),
+        attributes: BTreeMap::new(),
+        health,
+        container: ContainerId::parse(&format!("{instance:064x}")).unwrap(),
+        owner: Some(ServiceOwner {
+            app: app(name),
+            process: ProcessType::web(),
+            instance,
+            dyno: format!("web.{instance}"),
+        }),
+    }
+}
+
+fn only(view: &RoutingView, services: Vec<Service>) -> AppRoute {
+    let services = services
+        .into_iter()
+        .map(|service| (service.id.clone(), service))
+        .collect();
+    compute(view, &services).remove(0)
+}
+
+#[test]
+fn only_what_is_live_and_healthy_gets_requests() {
+    let mut view = view("a");
+    view.live = vec![live("a", 1), live("a", 2)];
+    let services = vec![
+        service("a", 1, Health::Passing),
+        service("a", 2, Health::Critical),
+        // A candidate: in the catalog, not yet live.
+        service("a", 3, Health::Passing),
+    ];
+    let route = only(&view, services);
+    assert_eq!(route.state, AppState::Serving);
+    let ids: Vec<_> = route
+        .upstreams
+        .iter()
+        .map(|upstream| upstream.instance)
+        .collect();
+    assert_eq!(ids, [1]);
+}
+
+#[test]
+fn an_app_without_upstreams_says_why() {
+    let mut view = view("a");
+    assert_eq!(only(&view, vec![]).state, AppState::NoWeb);
+    view.live = vec![live("a", 1)];
+    assert_eq!(only(&view, vec![]).state, AppState::Crashed);
+    view.live.clear();
+    view.detected.clear();
+    assert_eq!(only(&view, vec![]).state, AppState::NeverDeployed);
+}
+
+#[test]
+fn port_80_is_the_routers_main_port_and_names_follow_the_global_domain() {
+    let route = only(&view("a"), vec![]);
+    assert_eq!(route.hosts, [domain("a.localhost")]);
+    let ports: Vec<_> = route
+        .ports
+        .iter()
+        .map(|port| (port.host_port, port.container_port))
+        .collect();
+    assert_eq!(ports, [(8080, 5000)]);
+}
+
+#[test]
+fn an_image_that_exposes_another_port_answers_at_its_name_too() {
+    let mut view = view("a");
+    view.detected
+        .insert(app("a"), vec!["http:3000:3000".parse().unwrap()]);
+    let ports: Vec<_> = only(&view, vec![])
+        .ports
+        .iter()
+        .map(|port| (port.host_port, port.container_port))
+        .collect();
+    assert!(ports.contains(&(8080, 3000)), "{ports:?}");
+}
+
+#[test]
+fn mappings_of_the_user_are_taken_as_they_are() {
+    let mut view = view("a");
+    view.ports
+        .insert(app("a"), vec!["http:9000:3000".parse().unwrap()]);
+    let ports: Vec<_> = only(&view, vec![])
+        .ports
+        .iter()
+        .map(|port| (port.host_port, port.container_port))
+        .collect();
+    assert_eq!(ports, [(9000, 3000)]);
+}
+
+#[test]
+fn own_domains_take_the_place_of_default_ones() {
+    let own = [domain("x.example")];
+    assert_eq!(
+        effective_domains(&app("a"), &own, &[domain("localhost")]),
+        own
+    );
+    assert_eq!(
+        effective_domains(&app("a.example"), &[], &[domain("localhost")]),
+        [domain("a.example")]
+    );
+    assert_eq!(effective_domains(&app("a"), &[], &[domain("10.0.0.1")]), []);
+}

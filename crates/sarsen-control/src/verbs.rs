@@ -1,0 +1,44 @@
+//! The verbs, a file for each noun. A new one is declared in its noun's `COMMANDS` and nowhere else.
+
+pub(crate) mod apps;
+pub(crate) mod builder;
+pub(crate) mod buildpacks;
+pub(crate) mod builds;
+pub(crate) mod config;
+pub(crate) mod dashboard;
+pub(crate) mod domains;
+pub(crate) mod git;
+pub(crate) mod help;
+pub(crate) mod logs;
+pub(crate) mod ports;
+pub(crate) mod ps;
+pub(crate) mod releases;
+pub(crate) mod repo;
+pub(crate) mod resource;
+pub(crate) mod run;
+pub(crate) mod ssh_keys;
+pub(crate) mod url;
+
+use crate::table::Command;
+
+/// Every noun's verbs, in the order of help.
+pub(crate) const ALL: &[&[Command]] = &[
+    apps::COMMANDS,
+    builder::COMMANDS,
+    buildpacks::COMMANDS,
+    builds::COMMANDS,
+    config::COMMANDS,
+    dashboard::COMMANDS,
+    domains::COMMANDS,
+    git::COMMANDS,
+    help::COMMANDS,
+    logs::COMMANDS,
+    ports::COMMANDS,
+    ps::COMMANDS,
+    releases::COMMANDS,
+    repo::COMMANDS,
+    resource::COMMANDS,
+    run::COMMANDS,
+    ssh_keys::COMMANDS,
+    url::COMMANDS,
+];

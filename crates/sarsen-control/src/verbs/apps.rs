@@ -1,0 +1,255 @@
+//! Apps: make, list, look at, rename, lock, remove.
+
+use sarsen_domain::AppName;
+use sarsen_store::Locked;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::access::{Action, authorise};
+use crate::control::Control;
+use crate::failure::{Failure, NO_SUCH_APP, Outcome};
+use crate::property::{Concern, Property, Reach, apps_to_report, boolean};
+use crate::report::{self, ReportKind};
+use crate::table::{Call, Command, verb};
+
+/// The verbs of this file.
+pub(crate) const COMMANDS: &[Command] = &[
+    verb!("apps", "", Read, "Lists your apps", list),
+    verb!(
+        "apps:create",
+        "<new-app>",
+        Host,
+        "Creates a new app",
+        create
+    ),
+    verb!(
+        "apps:destroy",
+        "[-f|--force] <app>",
+        Host,
+        "Permanently destroys an app",
+        destroy
+    ),
+    verb!(
+        "apps:exists",
+        "<name>",
+        Read,
+        "Checks if an app exists",
+        exists
+    ),
+    verb!(
+        "apps:list",
+        "[--format stdout|json]",
+        Read,
+        "Lists your apps",
+        list
+    ),
+    verb!(
+        "apps:lock",
+        "<app>",
+        Change,
+        "Refuses deploys until unlocked",
+        lock
+    ),
+    verb!(
+        "apps:locked",
+        "<app>",
+        Read,
+        "Checks if an app is locked for deployment",
+        locked
+    ),
+    verb!(
+        "apps:rename",
+        "[--skip-deploy] <app> <new-app>",
+        Host,
+        "Renames an app",
+        rename
+    ),
+    verb!(
+        "apps:report",
+        "[<app>] [--format stdout|json] [--app-*]",
+        Read,
+        "Displays a report about apps",
+        report
+    ),
+    verb!(
+        "apps:set",
+        "<app>|--global <key> [<value>]",
+        Host,
+        "Sets an apps property: disable-autocreation (global)",
+        set
+    ),
+    verb!(
+        "apps:unlock",
+        "<app>",
+        Change,
+        "Allows deploys again",
+        unlock
+    ),
+];
+
+/// The properties of apps.
+pub(crate) const CONCERN: Concern = Concern {
+    plugin: "apps",
+    properties: &[Property {
+        key: "disable-autocreation",
+        reach: Reach::Global,
+        default: "false",
+        check: boolean,
+    }],
+    report: ReportKind {
+        prefix: "app",
+        label: "app",
+        long_json_keys: true,
+    },
+};
+
+async fn set(control: &Control, call: &mut Call) -> Outcome {
+    CONCERN.set(control, call).await
+}
+
+async fn list(control: &Control, call: &mut Call) -> Outcome {
+    let apps = control.store.apps().list().await?;
+    match call.args.value("--format") {
+        Some("json") => {
+            call.out
+                .line(&serde_json::to_string(&apps).unwrap_or_default())
+                .await
+        }
+        None | Some("stdout") if apps.is_empty() => {
+            call.out
+                .warn("You haven't deployed any applications yet")
+                .await
+        }
+        None | Some("stdout") => {
+            call.out.title("My Apps").await?;
+            let lines: String = apps.iter().map(|app| format!("{app}\n")).collect();
+            call.out.bytes(lines.as_bytes()).await
+        }
+        Some(other) => Err(Failure::new(format!(
+            "Unknown format '{}': use stdout or json",
+            other.escape_debug()
+        ))),
+    }
+}
+
+async fn create(control: &Control, call: &mut Call) -> Outcome {
+    let name = AppName::parse_new(call.args.get(0).unwrap_or_default())?;
+    let app = authorise(&call.actor, Action::Host, name)?;
+    if control.store.apps().exists(&app).await? {
+        return Err(Failure::new("Name is already taken"));
+    }
+    call.out.header(&format!("Creating {}...", &*app)).await?;
+    control.create_app(&app).await
+}
+
+async fn exists(control: &Control, call: &mut Call) -> Outcome {
+    let text = call.args.get(0).unwrap_or_default().to_owned();
+    let there = match AppName::parse(&text) {
+        Ok(name) => control.store.apps().exists(&name).await?,
+        Err(_) => false,
+    };
+    if there {
+        return Ok(());
+    }
+    Err(Failure::new(format!("App {} does not exist", text.escape_debug())).with_code(NO_SUCH_APP))
+}
+
+async fn destroy(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    if !(call.force || call.args.has("--force")) {
+        confirm(call, &app).await?;
+    }
+    let lock = control.locks.take(&app)?;
+    call.out
+        .header(&format!("Destroying {} (including all add-ons)", &*app))
+        .await?;
+    control.destroy_app(lock).await
+}
+
+/// Lets the caller type the name of what is to be destroyed.
+async fn confirm(call: &mut Call, app: &AppName) -> Outcome {
+    call.out
+        .warn(&format!(
+            "WARNING: Potentially Destructive Action\n\
+             This command will destroy {app} (including all add-ons).\n\
+             To proceed, type \"{app}\""
+        ))
+        .await?;
+    call.out.error_bytes(b"> ").await?;
+    let mut typed = String::new();
+    let mut stdin = BufReader::new(call.take_stdin());
+    stdin.read_line(&mut typed).await?;
+    if typed.trim() == app.as_str() {
+        return Ok(());
+    }
+    Err(Failure::new("Confirmation did not match. Aborted."))
+}
+
+async fn rename(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let new = AppName::parse_new(call.args.get(1).unwrap_or_default())?;
+    let new = authorise(&call.actor, Action::Host, new)?;
+    if control.store.apps().exists(&new).await? {
+        return Err(Failure::new("Name is already taken"));
+    }
+    let lock = control.locks.take(&app)?;
+    call.out
+        .header(&format!("Renaming {} to {}...", &*app, &*new))
+        .await?;
+    control.rename_app(lock, &new).await?;
+    if call.args.has("--skip-deploy") {
+        return Ok(());
+    }
+    // The containers carry the old name in their labels and environment: replace them.
+    control.restart_if_deployed(call, &new).await
+}
+
+async fn lock(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    control.store.apps().set_locked(&app, Locked::Yes).await?;
+    call.out
+        .header(&format!("Deploy lock created for {}", &*app))
+        .await
+}
+
+async fn unlock(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    if !control.store.apps().get(&app).await?.locked {
+        return Err(Failure::new("Deploy lock does not exist"));
+    }
+    control.store.apps().set_locked(&app, Locked::No).await?;
+    if control.locks.holder(&app).is_some() {
+        call.out
+            .warn("A deploy under way is not stopped by this")
+            .await?;
+    }
+    call.out
+        .header(&format!("Deploy lock removed for {}", &*app))
+        .await
+}
+
+async fn locked(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let record = control.store.apps().get(&app).await?;
+    if record.locked || control.locks.holder(&app).is_some() {
+        return call.out.line("Deploy lock exists").await;
+    }
+    Err(Failure::new("Deploy lock does not exist"))
+}
+
+async fn report(control: &Control, call: &mut Call) -> Outcome {
+    for app in apps_to_report(control, call).await? {
+        let record = control.store.apps().get(&app).await?;
+        let locked = record.locked || control.locks.holder(&app).is_some();
+        let mut fields = CONCERN.fields(control, Some(&app)).await?;
+        fields.extend([
+            ("app-created-at".to_owned(), record.created_at.to_string()),
+            (
+                "app-dir".to_owned(),
+                control.repos.path(&app).display().to_string(),
+            ),
+            ("app-locked".to_owned(), locked.to_string()),
+        ]);
+        report::print(call, &CONCERN.report, app.as_str(), &fields).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The buildpacks of an app, in order.
+
+use sarsen_domain::BuildpackRef;
+
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+use crate::property::{Concern, Property, Reach, any, apps_to_report};
+use crate::report::{self, ReportKind};
+use crate::table::{Call, Command, verb};
+
+/// The verbs of this file.
+pub(crate) const COMMANDS: &[Command] = &[
+    verb!(
+        "buildpacks:add",
+        "[--index N] <app> <buildpack>",
+        Change,
+        "Adds a buildpack (at a place, from 1)",
+        add
+    ),
+    verb!(
+        "buildpacks:clear",
+        "<app>",
+        Change,
+        "Removes all buildpacks of an app: they are detected again",
+        clear
+    ),
+    verb!(
+        "buildpacks:list",
+        "<app>",
+        Read,
+        "Lists the buildpacks of an app",
+        list
+    ),
+    verb!(
+        "buildpacks:remove",
+        "[--index N] <app> [<buildpack>]",
+        Change,
+        "Removes a buildpack by name or place",
+        remove
+    ),
+    verb!(
+        "buildpacks:report",
+        "[<app>] [--global] [--format stdout|json] [--buildpacks-*]",
+        Read,
+        "Displays a buildpacks report",
+        report
+    ),
+    verb!(
+        "buildpacks:set",
+        "[--index N] [--replace] <app> <buildpack>...",
+        Change,
+        "Sets the buildpack at a place (the first by default)",
+        set
+    ),
+    verb!(
+        "buildpacks:set-property",
+        "<app>|--global <key> [<value>]",
+        Change,
+        "Sets a buildpacks property: stack",
+        set_property
+    ),
+];
+
+/// The properties of buildpacks.
+pub(crate) const CONCERN: Concern = Concern {
+    plugin: "buildpacks",
+    properties: &[Property {
+        key: "stack",
+        reach: Reach::AppAndGlobal,
+        default: "",
+        check: any,
+    }],
+    report: ReportKind {
+        prefix: "buildpacks",
+        label: "buildpacks",
+        long_json_keys: true,
+    },
+};
+
+/// The place given by `--index`, from 0.
+fn index(call: &Call) -> Outcome<Option<usize>> {
+    let Some(text) = call.args.value("--index") else {
+        return Ok(None);
+    };
+    match text.parse::<usize>() {
+        Ok(place) if place > 0 => Ok(Some(place - 1)),
+        _ => Err(Failure::new(format!(
+            "Invalid index '{}': places count from 1",
+            text.escape_debug()
+        ))),
+    }
+}
+
+fn word(call: &Call) -> Outcome<BuildpackRef> {
+    Ok(BuildpackRef::parse(call.args.get(1).unwrap_or_default())?)
+}
+
+async fn add(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let buildpack = word(call)?;
+    let mut list = control.store.buildpacks().get(&app).await?;
+    if list.contains(&buildpack) {
+        return Err(Failure::new(format!("Buildpack already set: {buildpack}")));
+    }
+    let place = index(call)?.unwrap_or(list.len()).min(list.len());
+    list.insert(place, buildpack);
+    control.store.buildpacks().set(&app, &list).await?;
+    Ok(())
+}
+
+async fn set(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let wanted: Result<Vec<_>, _> = call
+        .args
+        .from(1)
+        .iter()
+        .map(|word| BuildpackRef::parse(word))
+        .collect();
+    let wanted = wanted?;
+    let list = if call.args.has("--replace") {
+        wanted
+    } else {
+        let [buildpack] = wanted.as_slice() else {
+            return Err(Failure::new(
+                "Give one buildpack, or --replace and the whole list",
+            ));
+        };
+        let mut list = control.store.buildpacks().get(&app).await?;
+        let place = index(call)?.unwrap_or(0);
+        match list.get_mut(place) {
+            Some(old) => old.clone_from(buildpack),
+            None => list.push(buildpack.clone()),
+        }
+        list
+    };
+    control.store.buildpacks().set(&app, &list).await?;
+    Ok(())
+}
+
+async fn remove(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let mut list = control.store.buildpacks().get(&app).await?;
+    match (index(call)?, call.args.get(1)) {
+        (Some(place), None) if place < list.len() => {
+            list.remove(place);
+        }
+        (None, Some(name)) if list.iter().any(|buildpack| buildpack.as_str() == name) => {
+            list.retain(|buildpack| buildpack.as_str() != name);
+        }
+        (None, None) => return Err(Failure::new("Give a buildpack, or --index and its place")),
+        _ => return Err(Failure::new("Buildpack not found: see 'buildpacks:list'")),
+    }
+    control.store.buildpacks().set(&app, &list).await?;
+    Ok(())
+}
+
+async fn clear(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    control.store.buildpacks().set(&app, &[]).await?;
+    Ok(())
+}
+
+async fn list(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let list = control.store.buildpacks().get(&app).await?;
+    call.out.title(&format!("{} buildpack urls", &*app)).await?;
+    let lines: String = list
+        .iter()
+        .map(|buildpack| format!("       {buildpack}\n"))
+        .collect();
+    call.out.bytes(lines.as_bytes()).await
+}
+
+async fn report(control: &Control, call: &mut Call) -> Outcome {
+    if call.args.has("--global") {
+        return CONCERN.report(control, call).await;
+    }
+    for app in apps_to_report(control, call).await? {
+        let list = control.store.buildpacks().get(&app).await?;
+        let mut fields = CONCERN.fields(control, Some(&app)).await?;
+        let list: Vec<_> = list.iter().map(BuildpackRef::as_str).collect();
+        fields.insert("buildpacks-list".to_owned(), list.join(","));
+        report::print(call, &CONCERN.report, app.as_str(), &fields).await?;
+    }
+    Ok(())
+}
+
+async fn set_property(control: &Control, call: &mut Call) -> Outcome {
+    CONCERN.set(control, call).await
+}

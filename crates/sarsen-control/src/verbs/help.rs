@@ -1,0 +1,154 @@
+//! `help`, `NOUN:help` and `version`.
+
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Out, columns};
+use crate::table::{self, Call, Command, verb};
+
+/// The verbs of this file.
+pub(crate) const COMMANDS: &[Command] = &[
+    verb!(
+        "help",
+        "[--all] [<command>]",
+        Read,
+        "Shows the commands, or one of them",
+        help
+    ),
+    verb!("version", "", Read, "Prints the version", version),
+];
+
+/// What a request for help is about.
+pub(crate) struct Topic {
+    noun: Option<String>,
+    all: bool,
+}
+
+/// Whether these words ask for help: `help`, `apps:help`, `help apps`, `apps:create --help`.
+pub(crate) fn topic(name: &str, arguments: &[String]) -> Option<Topic> {
+    let asks = |word: &String| word == "--help";
+    if name == "help" {
+        let noun = arguments
+            .iter()
+            .find(|word| !word.starts_with('-'))
+            .cloned();
+        return Some(Topic {
+            noun,
+            all: arguments.iter().any(|word| word == "--all"),
+        });
+    }
+    if let Some(noun) = name.strip_suffix(":help") {
+        return Some(Topic {
+            noun: Some(noun.to_owned()),
+            all: false,
+        });
+    }
+    // What follows `run APP` belongs to the command that is run.
+    let first_only = arguments.first().is_some_and(asks);
+    first_only.then(|| Topic {
+        noun: Some(name.to_owned()),
+        all: false,
+    })
+}
+
+/// Prints the help asked for.
+pub(crate) async fn show(out: &mut Out, topic: &Topic) -> Outcome {
+    let Some(noun) = &topic.noun else {
+        return if topic.all {
+            everything(out).await
+        } else {
+            overview(out).await
+        };
+    };
+    let exact = table::find(noun).filter(|_| noun.contains(':'));
+    let commands: Vec<&Command> = match exact {
+        Some(command) => vec![command],
+        None => table::commands()
+            .filter(|command| noun_of(command.name) == noun)
+            .collect(),
+    };
+    if commands.is_empty() {
+        return Err(Failure::new(format!(
+            "`{}` is not a dokku command.\nSee `dokku help` for a list of available commands.",
+            noun.escape_debug()
+        )));
+    }
+    let first = commands
+        .first()
+        .map_or(noun.as_str(), |command| command.name);
+    let usage = if let [only] = commands.as_slice() {
+        format!("Usage: dokku {} {}\n\n", only.name, only.usage)
+    } else {
+        format!("Usage: dokku {}[:COMMAND]\n\n", noun_of(first))
+    };
+    out.bytes(format!("{usage}Commands:\n\n{}", rows(&commands)).as_bytes())
+        .await
+}
+
+/// One line for each noun.
+pub(crate) async fn overview(out: &mut Out) -> Outcome {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for command in table::commands() {
+        let noun = noun_of(command.name);
+        let known = rows
+            .iter()
+            .any(|row| row.first().is_some_and(|cell| cell.trim() == noun));
+        if !known {
+            let help =
+                table::find(noun).map_or_else(|| siblings(noun), |bare| bare.help.to_owned());
+            rows.push(vec![format!("    {noun}"), help]);
+        }
+    }
+    let text = format!(
+        "Usage: dokku [--quiet] [--app APP] COMMAND <app> [arguments]\n\nCommands:\n\n{}\n\
+         See `dokku help --all` for every command, `dokku NOUN:help` for those of one noun.\n",
+        columns(&rows)
+    );
+    out.bytes(text.as_bytes()).await
+}
+
+async fn everything(out: &mut Out) -> Outcome {
+    let all: Vec<&Command> = table::commands().collect();
+    out.bytes(format!("Usage: dokku COMMAND [arguments]\n\n{}", rows(&all)).as_bytes())
+        .await
+}
+
+fn rows(commands: &[&Command]) -> String {
+    let row = |command: &&Command| {
+        vec![
+            format!("    {} {}", command.name, command.usage)
+                .trim_end()
+                .to_owned(),
+            command.help.to_owned(),
+        ]
+    };
+    columns(&commands.iter().map(row).collect::<Vec<_>>())
+}
+
+fn noun_of(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+fn siblings(noun: &str) -> String {
+    let verbs: Vec<_> = table::commands()
+        .filter(|command| noun_of(command.name) == noun)
+        .filter_map(|command| command.name.split_once(':').map(|(_, verb)| verb))
+        .collect();
+    verbs.join(", ")
+}
+
+async fn help(_: &Control, call: &mut Call) -> Outcome {
+    overview(&mut call.out).await
+}
+
+async fn version(_: &Control, call: &mut Call) -> Outcome {
+    call.out
+        .line(&format!(
+            "dokku version {} (sarsen {})",
+            DOKKU_LEVEL,
+            env!("CARGO_PKG_VERSION")
+        ))
+        .await
+}
+
+/// The release of Dokku whose interface this is.
+const DOKKU_LEVEL: &str = "0.38.27";

@@ -1,0 +1,162 @@
+//! What an app's containers say.
+
+use futures_util::StreamExt;
+use sarsen_deploy::{LogFormat, LogSource, TextStyle};
+use sarsen_domain::{AppName, Invalid, ProcessType};
+use sarsen_runtime::LogOptions;
+
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+use crate::property::{Concern, Property, Reach};
+use crate::report::ReportKind;
+use crate::table::{Call, Command, verb};
+
+/// The verbs of this file.
+pub(crate) const COMMANDS: &[Command] = &[
+    verb!(
+        "logs",
+        "[-t|--tail] [-n|--num N] [-q|--quiet] [-p|--ps PROCESS] <app>",
+        Read,
+        "Shows the last log lines of an app, or follows them",
+        logs
+    ),
+    verb!(
+        "logs:report",
+        "[<app>] [--global] [--format stdout|json] [--logs-*]",
+        Read,
+        "Displays a logs report",
+        report
+    ),
+    verb!(
+        "logs:set",
+        "<app>|--global <key> [<value>]",
+        Change,
+        "Sets a logs property: max-size",
+        set
+    ),
+];
+
+/// The properties of logs.
+pub(crate) const CONCERN: Concern = Concern {
+    plugin: "logs",
+    properties: &[Property {
+        key: "max-size",
+        reach: Reach::AppAndGlobal,
+        default: "10m",
+        check: size,
+    }],
+    report: ReportKind {
+        prefix: "logs",
+        label: "logs",
+        long_json_keys: true,
+    },
+};
+
+fn size(value: &str) -> Result<(), Invalid> {
+    let digits = value.trim_end_matches(['k', 'm', 'g']);
+    let is_size =
+        digits.len() + 1 >= value.len() && digits.parse::<u64>().is_ok_and(|size| size > 0);
+    if is_size || value == "unlimited" {
+        return Ok(());
+    }
+    Err(Invalid::new(format!(
+        "Invalid size '{}': use a number with k, m or g, or unlimited",
+        value.escape_debug()
+    )))
+}
+
+async fn report(control: &Control, call: &mut Call) -> Outcome {
+    CONCERN.report(control, call).await
+}
+
+async fn set(control: &Control, call: &mut Call) -> Outcome {
+    CONCERN.set(control, call).await
+}
+
+async fn logs(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let sources = sources(control, call, &app).await?;
+    let count = call.args.value("--num").unwrap_or("100");
+    let count = count
+        .parse()
+        .map_err(|_| Failure::new("--num needs a number of lines"))?;
+    let options = LogOptions {
+        follow: call.args.has("--tail"),
+        tail: Some(count),
+        timestamps: true,
+    };
+    let style = if call.terminal.is_some() {
+        TextStyle::Coloured
+    } else {
+        TextStyle::Plain
+    };
+    let format = if call.args.has("--quiet") {
+        LogFormat::Raw
+    } else {
+        LogFormat::Full
+    };
+    let mut lines = control
+        .deployer
+        .log_stream(sources, options, (format, style))
+        .await?;
+    let gone = call.gone.clone();
+    loop {
+        tokio::select! {
+            line = lines.next() => match line {
+                Some(line) => call.out.bytes(&line?).await?,
+                None => return Ok(()),
+            },
+            () = gone.cancelled() => return Ok(()),
+        }
+    }
+}
+
+/// The live containers; those of one process type when one is named.
+async fn sources(control: &Control, call: &mut Call, app: &AppName) -> Outcome<Vec<LogSource>> {
+    let process = call
+        .args
+        .value("--ps")
+        .map(ProcessType::parse)
+        .transpose()?;
+    let live = control.live_instances(app).await?;
+    if live.is_empty() {
+        return Err(Failure::new(format!("App {app} has not been deployed")));
+    }
+    let sources: Vec<_> = live
+        .into_iter()
+        .filter(|instance| {
+            process
+                .as_ref()
+                .is_none_or(|process| *process == instance.process)
+        })
+        .filter_map(|instance| {
+            let dyno = format!("{}.{}", instance.process, instance.index);
+            Some(LogSource {
+                dyno,
+                container: instance.container?,
+                index: instance.index,
+            })
+        })
+        .collect();
+    if sources.is_empty() {
+        return Err(Failure::new(format!(
+            "App {app} runs no such process: see 'ps:report {app}'"
+        )));
+    }
+    Ok(sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes() {
+        for good in ["10m", "1g", "500k", "4096", "unlimited"] {
+            assert!(size(good).is_ok(), "{good}");
+        }
+        for bad in ["", "m", "0", "10mm", "-1m", "ten"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

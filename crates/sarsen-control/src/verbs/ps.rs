@@ -1,0 +1,507 @@
+//! Processes: how many run, what they do, start, stop, replace.
+
+use sarsen_build::Pull;
+use sarsen_domain::formation::parse_scale;
+use sarsen_domain::{
+    AppJson, AppName, BuildKind, BuildSource, Formation, Invalid, ProcessIndex, ProcessType,
+    Release,
+};
+use sarsen_store::{Instance, InstanceState, Stopped};
+
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+use crate::pipeline::settings::parse_restart_policy;
+use crate::pipeline::{Received, Rollout, Source};
+use crate::property::{Concern, Property, Reach, apps_to_report, repository_path};
+use crate::push::{from_release, from_source};
+use crate::report::{self, ReportKind};
+use crate::table::{Call, Command, verb};
+
+/// The verbs of this file.
+pub(crate) const COMMANDS: &[Command] = &[
+    verb!(
+        "ps:rebuild",
+        "<app>|--all",
+        Deploy,
+        "Builds the deployed branch again and deploys it",
+        rebuild
+    ),
+    verb!(
+        "ps:report",
+        "[<app>] [--global] [--format stdout|json] [--*]",
+        Read,
+        "Displays a process report",
+        report
+    ),
+    verb!(
+        "ps:restart",
+        "<app>|--all [<process>]",
+        Deploy,
+        "Replaces the containers of an app",
+        restart
+    ),
+    verb!(
+        "ps:scale",
+        "[--skip-deploy] [--format stdout|json] <app> [<process=count>...]",
+        Deploy,
+        "Shows or changes how many containers of each process type run",
+        scale
+    ),
+    verb!(
+        "ps:set",
+        "<app>|--global <key> [<value>]",
+        Change,
+        "Sets a process property: procfile-path, restart-policy, stop-timeout-seconds",
+        set
+    ),
+    verb!(
+        "ps:start",
+        "<app>|--all",
+        Deploy,
+        "Starts an app that was stopped",
+        start
+    ),
+    verb!(
+        "ps:stop",
+        "<app>|--all",
+        Deploy,
+        "Stops the containers of an app",
+        stop
+    ),
+];
+
+/// The properties of processes.
+pub(crate) const CONCERN: Concern = Concern {
+    plugin: "ps",
+    properties: &[
+        Property {
+            key: "procfile-path",
+            reach: Reach::AppAndGlobal,
+            default: "Procfile",
+            check: repository_path,
+        },
+        Property {
+            key: "restart-policy",
+            reach: Reach::AppAndGlobal,
+            default: "on-failure:10",
+            check: restart_policy,
+        },
+        Property {
+            key: "stop-timeout-seconds",
+            reach: Reach::AppAndGlobal,
+            default: "30",
+            check: seconds,
+        },
+    ],
+    report: ReportKind {
+        prefix: "ps",
+        label: "ps",
+        long_json_keys: true,
+    },
+};
+
+fn restart_policy(value: &str) -> Result<(), Invalid> {
+    parse_restart_policy(value).map(|_| ())
+}
+
+fn seconds(value: &str) -> Result<(), Invalid> {
+    match value.parse::<u32>() {
+        Ok(seconds) if seconds <= 3600 => Ok(()),
+        _ => Err(Invalid::new(format!(
+            "Invalid time '{}': give seconds, at most 3600",
+            value.escape_debug()
+        ))),
+    }
+}
+
+async fn set(control: &Control, call: &mut Call) -> Outcome {
+    CONCERN.set(control, call).await
+}
+
+/// The app named, or with `--all` every one.
+async fn chosen(control: &Control, call: &mut Call) -> Outcome<Vec<AppName>> {
+    if call.args.has("--all") {
+        return Ok(control.store.apps().list().await?);
+    }
+    Ok(vec![AppName::clone(&*call.app()?)])
+}
+
+async fn rebuild(control: &Control, call: &mut Call) -> Outcome {
+    let mut failed = Vec::new();
+    for app in chosen(control, call).await? {
+        if let Err(failure) = control.rebuild(call, &app).await {
+            call.out.warn(&failure.message).await?;
+            failed.push(app.to_string());
+        }
+    }
+    all_or_nothing("rebuild", &failed)
+}
+
+async fn restart(control: &Control, call: &mut Call) -> Outcome {
+    let place = usize::from(!call.args.has("--all"));
+    let process = call.args.get(place).map(ProcessType::parse).transpose()?;
+    let mut failed = Vec::new();
+    for app in chosen(control, call).await? {
+        if let Err(failure) = control.restart(call, &app, process.as_ref()).await {
+            call.out.warn(&failure.message).await?;
+            failed.push(app.to_string());
+        }
+    }
+    all_or_nothing("restart", &failed)
+}
+
+async fn start(control: &Control, call: &mut Call) -> Outcome {
+    for app in chosen(control, call).await? {
+        let record = control.store.apps().get(&app).await?;
+        if !record.deployed {
+            call.out
+                .warn(&format!("App {app} has not been deployed"))
+                .await?;
+        } else if !record.stopped && control.all_run(&app).await? {
+            call.out.warn(&format!("App {app} already running")).await?;
+        } else {
+            control.start(call, &app).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn stop(control: &Control, call: &mut Call) -> Outcome {
+    for app in chosen(control, call).await? {
+        if !control.store.apps().get(&app).await?.deployed {
+            call.out
+                .warn(&format!("App {app} has not been deployed"))
+                .await?;
+            continue;
+        }
+        call.out.header(&format!("Stopping {app}")).await?;
+        control.stop(&app).await?;
+    }
+    Ok(())
+}
+
+fn all_or_nothing(verb: &str, failed: &[String]) -> Outcome {
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!(
+            "Could not {verb} {}",
+            failed.join(", ")
+        )))
+    }
+}
+
+async fn scale(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let mut wanted = Formation::default();
+    for pair in call.args.from(1) {
+        let (process, quantity) = parse_scale(pair)?;
+        wanted.set(process, quantity);
+    }
+    if call.args.from(1).is_empty() {
+        let formation = control.store.formation().get(&app).await?;
+        return show_scale(call, &app, &formation).await;
+    }
+    if !can_scale(control, &app).await? {
+        return Err(Failure::new(format!(
+            "App {} contains an app.json file with a formations key and cannot be manually scaled",
+            &*app
+        )));
+    }
+    let lock = control.locks.take(&app)?;
+    for (process, quantity) in wanted.iter() {
+        call.out
+            .header(&format!("Scaling {process} to {quantity}"))
+            .await?;
+    }
+    control.store.formation().set(&app, &wanted).await?;
+    let record = control.store.apps().get(&app).await?;
+    if call.args.has("--skip-deploy") || !record.deployed || record.stopped {
+        return Ok(());
+    }
+    control.rescale(call, lock).await
+}
+
+async fn show_scale(call: &mut Call, app: &AppName, formation: &Formation) -> Outcome {
+    if call.args.value("--format") == Some("json") {
+        let rows: Vec<_> = formation
+            .iter()
+            .map(|(process, quantity)| serde_json::json!({"process_type": process.as_str(), "quantity": quantity}))
+            .collect();
+        return call
+            .out
+            .line(&serde_json::Value::Array(rows).to_string())
+            .await;
+    }
+    if !call.out.quiet {
+        call.out.header(&format!("Scaling for {app}")).await?;
+        call.out.line("proctype: qty").await?;
+        call.out.line("--------: ---").await?;
+    }
+    let lines: String = formation
+        .iter()
+        .map(|(process, quantity)| format!("{}: {quantity}\n", format!("{process:<5}").trim_end()))
+        .collect();
+    call.out.bytes(lines.as_bytes()).await
+}
+
+async fn can_scale(control: &Control, app: &AppName) -> Outcome<bool> {
+    let live = control.store.releases().live(app).await?;
+    let app_json = live
+        .and_then(|release| release.app_json)
+        .and_then(|text| AppJson::parse(&text).ok());
+    Ok(app_json.is_none_or(|app_json| app_json.formation.iter().next().is_none()))
+}
+
+async fn report(control: &Control, call: &mut Call) -> Outcome {
+    if call.args.has("--global") {
+        return CONCERN.report(control, call).await;
+    }
+    for app in apps_to_report(control, call).await? {
+        let record = control.store.apps().get(&app).await?;
+        let mut fields = CONCERN.fields(control, Some(&app)).await?;
+        let processes = if record.deployed {
+            control.processes(&app).await?
+        } else {
+            Vec::new()
+        };
+        let running = processes
+            .iter()
+            .filter(|(_, state)| state.starts_with("running"))
+            .count();
+        let word = match running {
+            0 => "false",
+            all if all == processes.len() => "true",
+            _ => "mixed",
+        };
+        fields.insert("deployed".to_owned(), record.deployed.to_string());
+        fields.insert("processes".to_owned(), processes.len().to_string());
+        fields.insert("restore".to_owned(), (!record.stopped).to_string());
+        fields.insert("running".to_owned(), word.to_owned());
+        fields.insert(
+            "ps-can-scale".to_owned(),
+            can_scale(control, &app).await?.to_string(),
+        );
+        for (dyno, state) in processes {
+            fields.insert(format!("status-{dyno}"), state);
+        }
+        report::print(call, &CONCERN.report, app.as_str(), &fields).await?;
+    }
+    Ok(())
+}
+
+impl Control {
+    /// Live places of an app and what their containers do: `web.1` → `running (CID: 1a2b3c4d5e6)`.
+    async fn processes(&self, app: &AppName) -> Outcome<Vec<(String, String)>> {
+        let live = self.live_instances(app).await?;
+        let states = self.deployer.processes(app).await?;
+        let row = |instance: &Instance| {
+            let state = states
+                .iter()
+                .find(|state| Some(&state.container) == instance.container.as_ref());
+            let text = match state {
+                None => "missing".to_owned(),
+                Some(state) => {
+                    let mut text = format!(
+                        "{} (CID: {})",
+                        state.status.as_str(),
+                        state.container.short()
+                    );
+                    if state.restart_count > 0 {
+                        text.push_str(&format!(", restarted {} times", state.restart_count));
+                    }
+                    if let Some(code) = state
+                        .exit_code
+                        .filter(|_| state.status.as_str() != "running")
+                    {
+                        text.push_str(&format!(", last exit code {code}"));
+                    }
+                    text
+                }
+            };
+            (format!("{}.{}", instance.process, instance.index), text)
+        };
+        Ok(live.iter().map(row).collect())
+    }
+
+    async fn all_run(&self, app: &AppName) -> Outcome<bool> {
+        Ok(self
+            .processes(app)
+            .await?
+            .iter()
+            .all(|(_, state)| state.starts_with("running")))
+    }
+
+    /// The live instances of an app.
+    pub(crate) async fn live_instances(&self, app: &AppName) -> Outcome<Vec<Instance>> {
+        let mut live = self.store.instances().list(app).await?;
+        live.retain(|instance| instance.state == InstanceState::Live);
+        Ok(live)
+    }
+
+    /// The live release, or the advice to push one.
+    pub(crate) async fn live_release(&self, app: &AppName) -> Outcome<Release> {
+        let live = self.store.releases().live(app).await?;
+        live.ok_or_else(|| Failure::new(format!("App {app} has not been deployed")))
+    }
+
+    async fn rebuild(&self, call: &mut Call, app: &AppName) -> Outcome {
+        let source = self.source_to_rebuild(app).await?;
+        let author = call.actor.name().to_owned();
+        let job = self
+            .start_job(app, &author, BuildKind::Build, BuildSource::PsRebuild)
+            .await?;
+        let viewer = call.viewer();
+        let line = |control, job| from_source(control, job, source, "Rebuild".to_owned());
+        self.perform(job, viewer, line).await.map(|_| ())
+    }
+
+    /// The image that was given last, or the commit of the deploy branch.
+    async fn source_to_rebuild(&self, app: &AppName) -> Outcome<Source> {
+        let image = crate::verbs::git::CONCERN
+            .effective(self, app, "source-image")
+            .await?;
+        if !image.is_empty() {
+            return Ok(Source::Image(
+                sarsen_domain::ImageRef::parse(&image)?,
+                Pull::IfMissing,
+            ));
+        }
+        let branch = match self.deploy_branch(app).await? {
+            sarsen_git::DeployBranch::Set(branch) => branch,
+            sarsen_git::DeployBranch::Unset => sarsen_domain::Branch::parse("master")?,
+        };
+        let commit = self.repos.head(app, &branch)?.ok_or_else(|| {
+            Failure::new(format!(
+                "App {app} has nothing to build: push to its branch {branch} first"
+            ))
+        })?;
+        let folder = crate::verbs::builder::CONCERN
+            .effective(self, app, "build-dir")
+            .await?;
+        let folder = Some(folder.as_str()).filter(|folder| !folder.is_empty());
+        let tree = self.repos.source(app, None, &commit, folder)?;
+        Ok(Source::Tree(Box::new(Received {
+            commit,
+            branch,
+            tree,
+        })))
+    }
+
+    /// New containers of the live release, in place of those that run.
+    pub(crate) async fn restart(
+        &self,
+        call: &mut Call,
+        app: &AppName,
+        process: Option<&ProcessType>,
+    ) -> Outcome {
+        if !self.store.apps().get(app).await?.deployed {
+            return call
+                .out
+                .warn(&format!("App {app} has not been deployed"))
+                .await;
+        }
+        let release = self.current(app).await?;
+        if let Some(process) = process.filter(|process| !release.formation.contains(process)) {
+            return Err(Failure::new(format!(
+                "App {app} has no process type {process}: see 'ps:scale {app}'"
+            )));
+        }
+        let rollout = match process {
+            Some(process) => Rollout::process(&release, process),
+            None => Rollout::everything(&release),
+        };
+        self.roll_out(call, release, rollout, BuildSource::PsRestart)
+            .await
+    }
+
+    async fn start(&self, call: &mut Call, app: &AppName) -> Outcome {
+        let release = self.current(app).await?;
+        let rollout = Rollout::everything(&release);
+        self.roll_out(call, release, rollout, BuildSource::PsStart)
+            .await
+    }
+
+    /// The live release with the quantities of today.
+    async fn current(&self, app: &AppName) -> Outcome<Release> {
+        let mut release = self.live_release(app).await?;
+        release.formation = self.store.formation().get(app).await?;
+        Ok(release)
+    }
+
+    async fn roll_out(
+        &self,
+        call: &mut Call,
+        release: Release,
+        rollout: Rollout,
+        source: BuildSource,
+    ) -> Outcome {
+        let author = call.actor.name().to_owned();
+        let job = self
+            .start_job(&release.app, &author, BuildKind::Deploy, source)
+            .await?;
+        let line = |control, job| from_release(control, job, release, rollout);
+        self.perform(job, call.viewer(), line).await.map(|_| ())
+    }
+
+    /// Retires every container; the app stays down until it is started or deployed.
+    async fn stop(&self, app: &AppName) -> Outcome {
+        let _lock = self.locks.take(app)?;
+        self.store.apps().set_stopped(app, Stopped::Yes).await?;
+        let live = self.live_instances(app).await?;
+        self.retire_instances(&live).await
+    }
+
+    /// Takes containers out of the routes and stops them in the background.
+    async fn retire_instances(&self, instances: &[Instance]) -> Outcome {
+        let ids: Vec<_> = instances.iter().map(|instance| instance.id).collect();
+        self.store.instances().retire(&ids).await?;
+        self.refresh_routes().await?;
+        self.retirements.notify_one();
+        Ok(())
+    }
+
+    /// Starts what the formation asks for beyond what runs, and stops what runs beyond it.
+    async fn rescale(&self, call: &mut Call, lock: crate::lock::DeployLock) -> Outcome {
+        let app = lock.app().clone();
+        let release = self.current(&app).await?;
+        let live = self.live_instances(&app).await?;
+        let (more, surplus) = difference(&release.formation, &live);
+        self.retire_instances(&surplus).await?;
+        if more.is_empty() {
+            return Ok(());
+        }
+        let author = call.actor.name().to_owned();
+        let job = self
+            .start_locked_job(lock, &author, BuildKind::Deploy, BuildSource::PsScale)
+            .await?;
+        let rollout = Rollout::more(&release, more);
+        let line = |control, job| from_release(control, job, release, rollout);
+        self.perform(job, call.viewer(), line).await.map(|_| ())
+    }
+}
+
+/// Places that nobody holds, and holders of places that are gone.
+fn difference(
+    formation: &Formation,
+    live: &[Instance],
+) -> (Vec<(ProcessType, ProcessIndex)>, Vec<Instance>) {
+    let held = |process: &ProcessType, index| {
+        live.iter()
+            .any(|one| one.process == *process && one.index == index)
+    };
+    let mut more = Vec::new();
+    for (process, quantity) in formation.iter() {
+        more.extend(
+            (1..=quantity)
+                .filter(|index| !held(process, *index))
+                .map(|index| (process.clone(), index)),
+        );
+    }
+    let surplus = live
+        .iter()
+        .filter(|one| one.index > formation.quantity(&one.process))
+        .cloned()
+        .collect();
+    (more, surplus)
+}
