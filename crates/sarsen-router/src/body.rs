@@ -49,6 +49,8 @@ enum Content {
     App {
         body: LinkedBody,
         exchange: Box<Exchange>,
+        // Told to the connection one turn late, so that what came before is sent first.
+        end: Option<BodyEnd>,
     },
 }
 
@@ -159,7 +161,11 @@ impl ResponseBody {
             exchange.finish();
         }
         Self {
-            content: Content::App { body, exchange },
+            content: Content::App {
+                body,
+                exchange,
+                end: None,
+            },
             _busy: busy,
         }
     }
@@ -173,23 +179,39 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
-        let (body, exchange) = match &mut self.content {
+        let (body, exchange, end) = match &mut self.content {
             Content::Page(page) => return Poll::Ready(page.take().map(|p| Ok(Frame::data(p)))),
-            Content::App { body, exchange } => (body, exchange),
+            Content::App {
+                body,
+                exchange,
+                end,
+            } => (body, exchange, end),
         };
-        let frame = std::task::ready!(body.poll_frame(cx));
-        match &frame {
+        if let Some(end) = end.take() {
+            return Poll::Ready(Some(Err(end)));
+        }
+        match std::task::ready!(body.poll_frame(cx)) {
             Some(Ok(frame)) => {
                 exchange.add_bytes(frame.data_ref().map_or(0, Bytes::len) as u64);
                 if body.is_end_stream() {
                     exchange.finish();
                 }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(BodyEnd::Timeout)) => exchange.fail(Failure::Idle),
-            Some(Err(BodyEnd::Cut)) => exchange.fail(Failure::Interrupted),
-            None => exchange.finish(),
+            Some(Err(broken)) => {
+                exchange.fail(match broken {
+                    BodyEnd::Timeout => Failure::Idle,
+                    BodyEnd::Cut => Failure::Interrupted,
+                });
+                *end = Some(broken);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                exchange.finish();
+                Poll::Ready(None)
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

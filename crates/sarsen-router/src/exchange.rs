@@ -170,3 +170,31 @@ impl Drop for Exchange {
         self.fail(Failure::ClientGone);
     }
 }
+
+/// Counts and logs a request that could not be read; the parser has answered it.
+pub(crate) fn unreadable(inner: &Inner, client: &HeaderValue, error: &hyper::Error) {
+    inner.counters.bad_requests.fetch_add(1, Ordering::Relaxed);
+    let status = if error.is_parse_too_large() {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let line = Line {
+        at: SystemTime::now(),
+        app: "",
+        failure: Some(Failure::BadRequest),
+        method: "",
+        path: b"",
+        host: "",
+        request_id: b"",
+        fwd: client.as_bytes(),
+        dyno: "",
+        connect: None,
+        service: None,
+        status: status.as_u16(),
+        bytes: None,
+    };
+    if inner.settings.access_log.is_on() {
+        inner.settings.access_log.write(&line.to_string());
+    }
+}

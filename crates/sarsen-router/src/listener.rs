@@ -14,11 +14,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client_io::{ClientIo, ClientLimits, Seat};
+use crate::exchange;
 use crate::head::Voucher;
 use crate::proxy::{self, Peer};
 use crate::router::Inner;
@@ -85,13 +85,19 @@ pub(crate) async fn serve(
 async fn accept(front: &Arc<Front>, listener: &TcpListener) {
     let http = http_settings(front);
     loop {
-        let Ok(permit) = Arc::clone(&front.inner.connections).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                let connection = connection(Arc::clone(front), http.clone(), stream, peer, permit);
-                front.tasks.spawn(connection);
+            Ok((stream, address)) => {
+                let Ok(permit) = Arc::clone(&front.inner.connections).acquire_owned().await else {
+                    return;
+                };
+                let seat = Arc::<Seat>::default();
+                let peer = Arc::new(Peer {
+                    front: Arc::clone(front),
+                    seat,
+                    voucher: vouch(front, address),
+                    _permit: permit,
+                });
+                front.tasks.spawn(connection(peer, http.clone(), stream));
             }
             Err(error) if is_the_clients(&error) => {
                 tracing::debug!(%error, "a client left before it was accepted")
@@ -133,33 +139,20 @@ fn http_settings(front: &Front) -> http1::Builder {
     http
 }
 
-async fn connection(
-    front: Arc<Front>,
-    http: http1::Builder,
-    stream: TcpStream,
-    address: SocketAddr,
-    permit: OwnedSemaphorePermit,
-) {
+async fn connection(peer: Arc<Peer>, http: http1::Builder, stream: TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let settings = &front.inner.settings;
+    let settings = &peer.front.inner.settings;
     let limits = ClientLimits {
         head: settings.head_timeout,
         keep_alive: settings.keep_alive_timeout,
         write_idle: settings.idle_timeout,
     };
-    let seat = Arc::<Seat>::default();
-    let peer = Arc::new(Peer {
-        front: Arc::clone(&front),
-        seat: Arc::clone(&seat),
-        voucher: vouch(&front, address),
-    });
-    let service = service_fn(move |request| proxy::handle(Arc::clone(&peer), request));
-    let io = TokioIo::new(ClientIo::new(stream, seat, limits));
+    let io = TokioIo::new(ClientIo::new(stream, Arc::clone(&peer.seat), limits));
+    let service = service_fn(|request| proxy::handle(Arc::clone(&peer), request));
     let connection = http.serve_connection(io, service).with_upgrades();
-    drive(&front, pin!(connection)).await;
-    drop(permit);
+    drive(&peer, pin!(connection)).await;
 }
 
 fn vouch(front: &Front, address: SocketAddr) -> Voucher {
@@ -193,7 +186,8 @@ where
 
 // The two tokens are shared by all connections and take a lock to look at, so each is polled once, to be woken by it,
 // and from then on only the flag is read.
-async fn drive(front: &Front, mut connection: Pin<&mut impl Graceful>) {
+async fn drive(peer: &Peer, mut connection: Pin<&mut impl Graceful>) {
+    let front = &*peer.front;
     let mut stop = pin!(front.stop.cancelled());
     let mut abort = pin!(front.abort.cancelled());
     let mut is_registered = false;
@@ -217,11 +211,7 @@ async fn drive(front: &Front, mut connection: Pin<&mut impl Graceful>) {
     .await;
     if let Err(error) = ended {
         if error.is_parse() {
-            front
-                .inner
-                .counters
-                .bad_requests
-                .fetch_add(1, Ordering::Relaxed);
+            exchange::unreadable(&front.inner, &peer.voucher.client, &error);
         }
         tracing::debug!(%error, "a client's connection ended");
     }

@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::body::{RequestBody, ResponseBody};
 use crate::client_io::{Busy, Seat};
@@ -39,6 +40,8 @@ pub(crate) struct Peer {
     pub(crate) front: Arc<Front>,
     pub(crate) seat: Arc<Seat>,
     pub(crate) voucher: Voucher,
+    /// Counts the connection, or the tunnel that it became.
+    pub(crate) _permit: OwnedSemaphorePermit,
 }
 
 /// A response's head, and the connection that its body is on.
@@ -282,7 +285,7 @@ fn respond(
 }
 
 async fn respond_upgraded(
-    peer: &Peer,
+    peer: &Arc<Peer>,
     answer: Answer,
     client: OnUpgrade,
     mut exchange: Box<Exchange>,
@@ -302,7 +305,7 @@ async fn respond_upgraded(
         early,
         exchange,
     };
-    front.tasks.spawn(tunnel::run(tunnel, Arc::clone(front)));
+    front.tasks.spawn(tunnel::run(tunnel, Arc::clone(peer)));
     Response::from_parts(parts, ResponseBody::page(bytes::Bytes::new(), busy))
 }
 

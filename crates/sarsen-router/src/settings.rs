@@ -26,7 +26,7 @@ pub struct RouterSettings {
     pub shutdown_deadline: Duration,
     /// The largest request head; above it 431. 32 KiB.
     pub max_head_bytes: usize,
-    /// Clients' connections at any time; more wait in the kernel's queue. 8192.
+    /// Clients' connections and tunnels at any time; more wait in the kernel's queue. 8192.
     pub max_connections: usize,
     /// Idle connections kept per upstream. 128.
     pub pool_size: usize,

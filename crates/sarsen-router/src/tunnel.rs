@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client_io::ClientIo;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
-use crate::listener::Front;
+use crate::proxy::Peer;
 
 const CHUNK: usize = 16 * 1024;
 
@@ -40,7 +40,7 @@ struct Traffic {
 }
 
 /// Runs a tunnel to its end: one side closed, silence for too long, its container retired, or the router stopping.
-pub(crate) async fn run(tunnel: Tunnel, front: Arc<Front>) {
+pub(crate) async fn run(tunnel: Tunnel, peer: Arc<Peer>) {
     let Tunnel {
         client,
         mut upstream,
@@ -70,7 +70,7 @@ pub(crate) async fn run(tunnel: Tunnel, front: Arc<Front>) {
         done = both => done.err().map(|_| Failure::Interrupted),
         () = traffic.silence(idle) => Some(Failure::Idle),
         () = in_flight.cut().cancelled_owned() => Some(Failure::Interrupted),
-        () = stopped(&front.stop, patience) => Some(Failure::Interrupted),
+        () = stopped(&peer.front.stop, patience) => Some(Failure::Interrupted),
     };
     exchange.add_bytes(traffic.bytes.load(Ordering::Relaxed));
     match failure {

@@ -3,8 +3,10 @@
 use super::kit::{Backend, Site};
 use crate::{AccessLog, AppState, RouterSettings};
 
-#[tokio::test]
-async fn every_request_leaves_a_line() {
+const ID: &str = "client-id-0123456789";
+
+/// What the log says after these requests.
+async fn log_of(requests: &[(AppState, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let backend = Backend::saying("thirteen byte").await;
@@ -13,68 +15,62 @@ async fn every_request_leaves_a_line() {
         ..RouterSettings::default()
     })
     .await;
-    site.route(&[(1, backend.address)]);
-    let id = "client-id-0123456789";
-    site.ask(&format!(
-        "GET /x?y=\"z\" HTTP/1.1\nHost: App.test:80\nX-Request-Id: {id}\n\n"
-    ))
-    .await;
-    site.route_as(AppState::Crashed, &[]);
-    site.get("/").await;
-    site.ask("POST /lost HTTP/1.1\nHost: nowhere.test\nX-Request-Id: \"\n\n")
-        .await;
-    let mut wire = site.connect().await;
-    wire.say("GET /bad HTTP/1.1\nHost: a\"b\n\n").await;
-    assert_eq!(wire.hear_response("").await.status(), 400);
-
+    for (state, request) in requests {
+        let upstreams = [(1, backend.address)];
+        let is_serving = *state == AppState::Serving;
+        site.route_as(*state, if is_serving { &upstreams } else { &[] });
+        site.ask(request).await;
+    }
     site.stop.cancel();
     site.tasks.close();
     site.tasks.wait().await;
     drop(site);
-    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::read_to_string(&path).unwrap()
+}
+
+#[tokio::test]
+async fn every_request_leaves_a_line() {
+    let good = format!("GET /x\"z\"?y=1 HTTP/1.1\nHost: App.test:80\nX-Request-Id: {ID}\n\n");
+    let text = log_of(&[
+        (AppState::Serving, &good),
+        (AppState::Crashed, "GET / HTTP/1.1\nHost: app.test\n\n"),
+        (
+            AppState::Serving,
+            "POST /lost HTTP/1.1\nHost: nowhere.test\nX-Request-Id: \"\n\n",
+        ),
+        (AppState::Serving, "GET /bad HTTP/1.1\nHost: a\"b\n\n"),
+        (AppState::Serving, "GET /\u{1}x\n"),
+    ])
+    .await;
     let lines: Vec<_> = text.lines().collect();
-    assert_eq!(lines.len(), 4, "{text}");
-    let (_, first) = lines[0].split_once(' ').unwrap();
-    let (start, end) = first.split_once(" connect=").unwrap();
-    assert_eq!(
-        start,
-        format!(
-            "app[router]: at=info method=GET path=\"/x?y=\\\"z\\\"\" host=app.test request_id={id} fwd=\"127.0.0.1\" dyno=web.1"
-        )
-    );
-    assert!(
-        end.contains("ms service=") && end.ends_with("ms status=200 bytes=13 protocol=http"),
-        "{end}"
-    );
-    for (line, parts) in [
-        (
-            1,
-            [
-                "app[router]: at=error code=H10 desc=\"App crashed\" method=GET",
-                "dyno= connect= service= status=503 bytes= ",
-            ],
-        ),
-        (
-            2,
-            [
-                "-[router]: at=error code=unknown-host",
-                "host=nowhere.test request_id=",
-            ],
-        ),
-        (
-            3,
-            [
-                "-[router]: at=error code=H26 desc=\"Request Error\" method=GET path=\"/bad\" host= ",
-                "status=400",
-            ],
-        ),
-    ] {
+    let expected = [
+        &[
+            " app[router]: at=info method=GET path=\"/x\\\"z\\\"?y=1\" host=app.test request_id=client-id-0123456789 \
+             fwd=\"127.0.0.1\" dyno=web.1 connect=",
+            "ms service=",
+            "ms status=200 bytes=13 protocol=http",
+        ][..],
+        &[
+            " app[router]: at=error code=H10 desc=\"App crashed\" method=GET",
+            "dyno= connect= service= status=503 bytes= ",
+        ],
+        &[
+            " -[router]: at=error code=unknown-host",
+            "host=nowhere.test request_id=",
+        ],
+        &[
+            " -[router]: at=error code=H26 desc=\"Request Error\" method=GET path=\"/bad\" host= ",
+            "status=400",
+        ],
+        &[
+            " -[router]: at=error code=H26",
+            "method= path=\"\" host= request_id= fwd=\"127.0.0.1\" dyno= connect= service= status=400",
+        ],
+    ];
+    assert_eq!(lines.len(), expected.len(), "{text}");
+    for (line, parts) in lines.iter().zip(expected) {
         for part in parts {
-            assert!(
-                lines[line].contains(part),
-                "{part} is not in {}",
-                lines[line]
-            );
+            assert!(line.contains(part), "{part} is not in {line}");
         }
     }
     assert!(!lines[2].contains("request_id=\""));
