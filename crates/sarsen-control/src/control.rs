@@ -274,7 +274,7 @@ impl Front for Control {
     }
 
     async fn hook(&self, call: HookCall, io: Io) -> u8 {
-        crate::push::hook(self, call, io).await
+        self.answer_hook(call, io).await
     }
 }
 

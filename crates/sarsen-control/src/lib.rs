@@ -27,6 +27,9 @@ mod verbs;
 pub use access::{Action, Authorised};
 pub use control::{Control, ControlSettings, Parts};
 pub use failure::{Failure, Outcome};
-pub use session::{Actor, Front, HookCall, Io, Outlet, Output, Request, Terminal, outlets};
+pub use session::{
+    Actor, Front, HookCall, Io, Outlet, Output, RawTerminal, Request, Terminal, TerminalMode,
+    outlets,
+};
 pub use table::{Command, commands};
 pub use verbs::ssh_keys::parse_key;

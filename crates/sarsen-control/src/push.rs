@@ -8,7 +8,6 @@ use crate::access::{Action, Authorised, authorise};
 use crate::control::{Control, HookSession};
 use crate::failure::Outcome;
 use crate::pipeline::{Deployed, Job, Received, Rollout, Source};
-use crate::session::{HookCall, Io};
 use crate::table::Call;
 
 /// `git-receive-pack APP`: takes a push and deploys it; the push is accepted when the new release serves.
@@ -93,19 +92,4 @@ pub(crate) async fn from_release(
     let registered = control.register(&job, candidate).await?;
     let routed = control.route(&job, registered).await?;
     control.retire(&job, routed).await
-}
-
-/// A pre-receive hook calls: hands it to the push that waits for it.
-pub(crate) async fn hook(control: &Control, call: HookCall, io: Io) -> u8 {
-    let waiting = control.take_push(&call.token);
-    let Some(waiting) = waiting else {
-        tracing::warn!("a pre-receive hook called that belongs to no push");
-        return 1;
-    };
-    let (verdict, answer) = tokio::sync::oneshot::channel();
-    if waiting.send(HookSession { call, io, verdict }).is_err() {
-        return 1;
-    }
-    // No answer means that the push was given up: the refs stay.
-    answer.await.unwrap_or(1)
 }

@@ -15,10 +15,10 @@ use crate::failure::{Failure, Outcome};
 use crate::pipeline::{Rollout, Viewer};
 use crate::push::from_release;
 
-/// How often the engine is asked whether it is there, while it is not.
-const RETRY: Duration = Duration::from_millis(500);
-/// How often it is asked while all is well; a restart of the engine is noticed by this.
-const WATCH: Duration = Duration::from_secs(2);
+/// The pause before another try, when containers could not be made to agree.
+const RETRY: Duration = Duration::from_secs(2);
+/// How often one-off containers are held against their deadlines.
+const DEADLINES: Duration = Duration::from_secs(10);
 
 impl Control {
     /// What must be settled before anybody is served: builds that were under way when the last daemon ended. Needs no
@@ -35,31 +35,61 @@ impl Control {
         Ok(())
     }
 
-    /// Reconciles now and after every absence of the engine, until the daemon ends.
+    /// Reconciles at the start and after every absence of the engine, until the daemon ends.
     pub async fn reconcile(self, shutdown: CancellationToken) {
-        let mut agreed = false;
+        let mut comparisons = self.registry.comparisons();
+        let mut is_due = *comparisons.borrow_and_update() > 0;
         loop {
-            let pause = if !agreed || self.runtime.info().await.is_err() {
-                agreed = match self.reconcile_once().await {
-                    Ok(()) => true,
-                    Err(failure) => {
-                        tracing::warn!(error = %failure, "containers do not agree with the store yet");
-                        false
-                    }
-                };
-                if agreed { WATCH } else { RETRY }
-            } else {
-                WATCH
-            };
+            if is_due {
+                is_due = self.try_to_agree().await;
+            }
+            let pause = if is_due { RETRY } else { DEADLINES };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                // The registry compares when it finds the engine; that is the moment to look here, too.
+                changed = comparisons.changed() => match changed {
+                    Ok(()) => is_due = true,
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep(pause) => self.keep_deadlines().await,
                 () = shutdown.cancelled() => return,
             }
         }
     }
 
+    /// One attempt; true when another is needed.
+    async fn try_to_agree(&self) -> bool {
+        match self.reconcile_once().await {
+            Ok(()) => false,
+            Err(failure) => {
+                tracing::warn!(error = %failure, "containers do not agree with the store yet");
+                true
+            }
+        }
+    }
+
+    /// Removes one-off containers that have had their time.
+    async fn keep_deadlines(&self) {
+        let expired = match self
+            .deployer
+            .expired_runs(time::OffsetDateTime::now_utc())
+            .await
+        {
+            Ok(expired) if expired.is_empty() => return,
+            Ok(expired) => expired,
+            Err(error) => return tracing::debug!(%error, "cannot look for one-off containers"),
+        };
+        let left = self
+            .deployer
+            .retire(&expired, Duration::from_secs(30))
+            .await;
+        let gone = expired.len() - left.len();
+        tracing::info!(
+            count = gone,
+            "{gone} one-off containers had run for as long as they may"
+        );
+    }
+
     async fn reconcile_once(&self) -> Outcome {
-        self.runtime.info().await?;
         let owner = format!("{}={}", label::OWNER, self.settings.owner);
         let containers = self.runtime.list(&[owner]).await?;
         let instances = self.store.instances().all().await?;

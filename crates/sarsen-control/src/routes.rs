@@ -149,7 +149,7 @@ pub(crate) struct ExtraListeners(Mutex<BTreeMap<u16, DropGuard>>);
 
 impl Control {
     /// Recomputes the routes and swaps the table.
-    pub(crate) async fn refresh_routes(&self) -> Outcome {
+    pub async fn refresh_routes(&self) -> Outcome {
         // One at a time: an older view must not overwrite a newer one.
         let _turn = self.routing.lock().await;
         let view = self.routing_view().await?;

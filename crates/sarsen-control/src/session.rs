@@ -97,6 +97,11 @@ impl Terminal {
         (Self { term, size, mode }, changes)
     }
 
+    /// How it is now.
+    pub fn mode(&self) -> TerminalMode {
+        *self.mode.borrow()
+    }
+
     /// For as long as the guard lives, bytes pass untouched in both directions.
     #[must_use]
     pub fn raw(&self) -> RawTerminal {

@@ -42,6 +42,7 @@ struct Shared {
     ledger: Mutex<Ledger>,
     catalog: ArcSwap<Catalog>,
     version: watch::Sender<u64>,
+    comparisons: watch::Sender<u64>,
 }
 
 impl Registry {
@@ -52,6 +53,7 @@ impl Registry {
             ledger: Mutex::default(),
             catalog: ArcSwap::default(),
             version: watch::Sender::new(0),
+            comparisons: watch::Sender::new(0),
         };
         Self {
             runtime,
@@ -67,6 +69,11 @@ impl Registry {
     /// The catalog's version, which changes with its content. [`Registry::synced`] says when it can be relied upon.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.version.subscribe()
+    }
+
+    /// Counts the full comparisons: one at the start, and one whenever the engine is back after an absence.
+    pub fn comparisons(&self) -> watch::Receiver<u64> {
+        self.shared.comparisons.subscribe()
     }
 
     /// Waits until everything that runs has been looked at once.
@@ -121,6 +128,7 @@ impl Registry {
     pub(crate) fn compare(&self, seen: Vec<Sighting>, listed_at: i64) {
         let update = |ledger: &mut Ledger| ledger.compare(seen, listed_at);
         self.publish(update, |changed, version| changed || version == 0);
+        self.shared.comparisons.send_modify(|count| *count += 1);
     }
 
     fn publish(&self, change: impl FnOnce(&mut Ledger), is_due: impl FnOnce(bool, u64) -> bool) {

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::control::{Control, HookSession};
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::Viewer;
+use crate::session::{HookCall, Io};
 use crate::table::Call;
 use crate::verbs;
 
@@ -87,9 +88,18 @@ impl Control {
         })
     }
 
-    /// The push that a hook's token names.
-    pub(crate) fn take_push(&self, token: &str) -> Option<oneshot::Sender<HookSession>> {
-        take(&self.pushes, token)
+    /// A pre-receive hook calls: hands it to the push that waits for it, and passes the verdict on.
+    pub(crate) async fn answer_hook(&self, call: HookCall, io: Io) -> u8 {
+        let Some(waiting) = take(&self.pushes, &call.token) else {
+            tracing::warn!("a pre-receive hook called that belongs to no push");
+            return 1;
+        };
+        let (verdict, answer) = oneshot::channel();
+        if waiting.send(HookSession { call, io, verdict }).is_err() {
+            return 1;
+        }
+        // No answer means that the push was given up: the refs stay.
+        answer.await.unwrap_or(1)
     }
 
     /// What a push means: a commit to deploy, or nothing of interest.
