@@ -256,3 +256,6 @@ impl FakeRuntime {
         self.state().enter(operation, target)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,15 +74,17 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>>;
     /// All containers, running or not, that carry every one of these labels (`key` or `key=value`), inspected.
     async fn list(&self, labels: &[String]) -> Result<Vec<ContainerInfo>>;
-    /// Waits for its end and gives the exit code.
+    /// Waits for its end and gives the exit code: of its last run when that is over, else of the one that is under
+    /// way or, when it was never started, still to come (so it may be called before `start`).
     async fn wait(&self, id: &ContainerId) -> Result<i64>;
-    /// Its output.
+    /// Its output, for containers without a terminal. With `follow` the stream ends when the container does.
     async fn logs(&self, id: &ContainerId, options: LogOptions) -> Result<EngineStream<LogChunk>>;
     /// Connects to the standard streams of a container made with `stdin: true`; call before `start`.
     async fn attach(&self, id: &ContainerId) -> Result<Attached>;
     /// Tells the container's terminal its size.
     async fn resize(&self, id: &ContainerId, size: TtySize) -> Result<()>;
-    /// Runs a command in a running container.
+    /// Runs a command in a running container; one that is not running is `Conflict`. A command that is not there is
+    /// no error: its output says so, and its exit code is 126 or 127.
     async fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Exec>;
     /// Tells a command's terminal its size.
     async fn resize_exec(&self, exec: &ExecId, size: TtySize) -> Result<()>;
@@ -94,7 +96,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn download(&self, id: &ContainerId, path: &str) -> Result<EngineStream<Bytes>>;
 
     /// Starts, deaths, renames, health changes of every container, ours or not. After `since` (a value of
-    /// [`ContainerEvent::at`]) when given. Ends with an error when the engine goes away.
+    /// [`ContainerEvent::at`]) when given, as far as the engine remembers: some hundred events, none from before
+    /// its own start. Ends with an error when the engine goes away.
     async fn events(&self, since: Option<i64>) -> Result<EngineStream<ContainerEvent>>;
 
     /// Builds an image from a tar stream that holds a Dockerfile. The last item is the image's id; a failing step
