@@ -5,13 +5,13 @@ mod pump;
 use bytes::Bytes;
 use russh::ChannelWriteHalf;
 use russh::server::Msg;
-use sarsen_control::{Actor, Front, Io, Output, Request, Terminal, TerminalMode, outlets};
-use sarsen_runtime::TtySize;
+use sarsen_control::{Actor, Front, Io, Request, Terminal, TerminalMode, outlets};
+use sarsen_runtime::{StdStream, TtySize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::line::{LineEditor, Signal};
+use crate::line::{LineEditor, LineEnds, Signal};
 use crate::stdin::{Feed, WINDOW, pipe};
 use pump::Pump;
 
@@ -76,18 +76,18 @@ impl Order {
         tasks: &Tasks,
     ) -> Running {
         let (feed, stdin) = pipe();
-        let (stdout, stderr, queue) = outlets(QUEUE);
         let (echo, echoed) = mpsc::channel(QUEUE);
         let (code, ended) = oneshot::channel();
         let interrupt = CancellationToken::new();
         let stop = self.gone.child_token();
         let (terminal, typing) = self.pty.map(|pty| open_terminal(pty, echo)).unzip();
+        let (stdout, stderr, queue) = outlets(QUEUE, terminal.as_ref());
         let pump = Pump {
             channel,
             queue,
             echoed,
             ended,
-            mode: typing.as_ref().map(|typing| typing.mode.clone()),
+            line_ends: terminal.as_ref().map(|_| LineEnds::default()),
             gone: self.gone.clone(),
             interrupt: interrupt.clone(),
             stop: stop.clone(),
@@ -171,20 +171,28 @@ pub(crate) const fn idle_window() -> u32 {
     WINDOW
 }
 
-/// Answers without running anything.
-pub(crate) fn answer(
-    channel: ChannelWriteHalf<Msg>,
-    text: Output,
-    code: u8,
-    gone: CancellationToken,
-    tasks: &Tasks,
-) {
-    tasks.spawn(async move {
-        tokio::select! {
-            () = pump::last_words(&channel, text, code) => {}
-            () = gone.cancelled() => {}
-        }
-    });
+/// What is said instead of running anything.
+pub(crate) struct Answer {
+    pub(crate) stream: StdStream,
+    pub(crate) text: String,
+    pub(crate) code: u8,
+}
+
+impl Answer {
+    /// `gone` is as in [`Order`].
+    pub(crate) fn give(
+        self,
+        channel: ChannelWriteHalf<Msg>,
+        gone: CancellationToken,
+        tasks: &Tasks,
+    ) {
+        tasks.spawn(async move {
+            tokio::select! {
+                () = pump::last_words(&channel, self.stream, self.text, self.code) => {}
+                () = gone.cancelled() => {}
+            }
+        });
+    }
 }
 
 fn open_terminal(pty: Pty, echo: mpsc::Sender<Bytes>) -> (Terminal, Typing) {

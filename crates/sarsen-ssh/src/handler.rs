@@ -8,11 +8,11 @@ use russh::keys::HashAlg;
 use russh::keys::ssh_key::{Algorithm, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Pty as PtyMode, Sig};
-use sarsen_control::{Actor, Front, Output};
-use sarsen_runtime::TtySize;
+use sarsen_control::{Actor, Front};
+use sarsen_runtime::{StdStream, TtySize};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::command::{Order, Pty, Running, Tasks, answer, idle_window};
+use crate::command::{Answer, Order, Pty, Running, Tasks, idle_window};
 use crate::settings::SshSettings;
 use crate::words;
 
@@ -107,10 +107,10 @@ impl<F: Front> Handler<F> {
         }
     }
 
-    fn answer(&mut self, id: ChannelId, opened: Opened, text: Output, code: u8) {
-        let gone = opened.gone.clone();
+    fn answer(&mut self, id: ChannelId, opened: Opened, answer: Answer) {
+        let Opened { channel, gone, .. } = opened;
         self.channels.insert(id, Slot::Answered(gone.clone()));
-        answer(opened.channel, text, code, gone, &self.connection.tasks);
+        answer.give(channel, gone, &self.connection.tasks);
     }
 
     fn start(&mut self, id: ChannelId, opened: Opened, actor: Actor, command: &[u8]) {
@@ -118,8 +118,12 @@ impl<F: Front> Handler<F> {
             Ok(argv) => argv,
             Err(error) => {
                 let end = line_end(&opened);
-                let text = format!(" !     {error}{end}");
-                self.answer(id, opened, Output::Stderr(text.into()), 1);
+                let answer = Answer {
+                    stream: StdStream::Stderr,
+                    text: format!(" !     {error}{end}"),
+                    code: 1,
+                };
+                self.answer(id, opened, answer);
                 return;
             }
         };
@@ -258,7 +262,12 @@ impl<F: Front> russh::server::Handler for Handler<F> {
             "Hello {name}, your key is known here.{end}There is no shell; put a command after the host's name, such as: help{end}",
             name = actor.name()
         );
-        self.answer(id, opened, Output::Stdout(text.into()), 0);
+        let answer = Answer {
+            stream: StdStream::Stdout,
+            text,
+            code: 0,
+        };
+        self.answer(id, opened, answer);
         Ok(())
     }
 

@@ -9,6 +9,8 @@ mod server;
 mod settings;
 mod stdin;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod words;
 
 pub use host_key::HostKeyError;

@@ -3,8 +3,10 @@
 use std::future::pending;
 use std::io;
 
-use sarsen_control::{Actor, Front, Io, Output, Request, Terminal, TerminalMode, outlets};
-use sarsen_runtime::TtySize;
+use sarsen_control::{
+    Actor, Front, HookCall, Io, Output, Request, Terminal, TerminalMode, outlets,
+};
+use sarsen_runtime::{StdStream, TtySize};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stdin::{Source, pulled};
-use crate::wire::{Call, Frame, Kind, Run, Tty};
+use crate::wire::{Call, Frame, Kind, Tty};
 
 /// Chunks of at most 32 KiB that may wait for the client.
 const QUEUE: usize = 8;
@@ -28,7 +30,12 @@ pub(super) async fn carry<F: Front>(
     gone: CancellationToken,
 ) -> io::Result<()> {
     let (read, write) = stream.into_split();
-    let (stdout, stderr, queue) = outlets(QUEUE);
+    let (work, screen) = work(caller);
+    let terminal = match &work {
+        Work::Run(request) => request.terminal.as_ref(),
+        Work::Hook(_) => None,
+    };
+    let (stdout, stderr, queue) = outlets(QUEUE, terminal);
     let (stdin, source, pulls) = pulled();
     let io = Io {
         stdin: Box::new(stdin),
@@ -36,24 +43,22 @@ pub(super) async fn carry<F: Front>(
         stderr: Box::new(stderr),
         gone: gone.clone(),
     };
-    // The other end is dropped when the client is gone; the exit code then interests nobody.
     let (code, ended) = oneshot::channel();
-    let (mut mode, mut sizes) = (None, None);
-    match caller.call {
-        Call::Run(run) => {
-            let (request, screen) = request(run, caller.actor);
-            (mode, sizes) = screen.unzip();
-            tasks.spawn(async move { code.send(front.run(request, io).await).ok() });
-        }
-        Call::Hook(hook) => {
-            tasks.spawn(async move { code.send(front.hook(hook.into(), io).await).ok() });
-        }
-    }
+    tasks.spawn(async move {
+        let exit = match work {
+            Work::Run(request) => front.run(request, io).await,
+            Work::Hook(call) => front.hook(call, io).await,
+        };
+        // The other end is dropped when the client is gone; the exit code then interests nobody.
+        code.send(exit).ok();
+    });
+    let (modes, sizes) = screen.unzip();
     let mut answer = Answer {
         write,
         queue,
         pulls,
-        mode,
+        modes,
+        mode: TerminalMode::Line,
     };
     tokio::select! {
         told = answer.tell(ended) => told,
@@ -76,7 +81,14 @@ struct Answer {
     write: OwnedWriteHalf,
     queue: mpsc::Receiver<Output>,
     pulls: mpsc::Receiver<()>,
-    mode: Option<watch::Receiver<TerminalMode>>,
+    modes: Option<watch::Receiver<TerminalMode>>,
+    /// As the client knows it.
+    mode: TerminalMode,
+}
+
+enum Work {
+    Run(Request),
+    Hook(HookCall),
 }
 
 type Screen = (watch::Receiver<TerminalMode>, watch::Sender<TtySize>);
@@ -93,12 +105,12 @@ impl Answer {
             }
             tokio::select! {
                 biased;
-                mode = changed(&mut self.mode) => {
+                mode = changed(&mut self.modes) => {
                     // What was written before the change has to be shown before it.
                     while let Ok(output) = self.queue.try_recv() {
                         self.output(output).await?;
                     }
-                    self.frame(Frame::bare(mode)).await?;
+                    self.enter(mode).await?;
                 }
                 exit = &mut ended, if code.is_none() => {
                     code = Some(exit.unwrap_or(BROKEN));
@@ -115,11 +127,24 @@ impl Answer {
     }
 
     async fn output(&mut self, output: Output) -> io::Result<()> {
-        let frame = match output {
-            Output::Stdout(bytes) => Frame::new(Kind::Stdout, bytes),
-            Output::Stderr(bytes) => Frame::new(Kind::Stderr, bytes),
+        self.enter(output.mode).await?;
+        let kind = match output.stream {
+            StdStream::Stdout => Kind::Stdout,
+            StdStream::Stderr => Kind::Stderr,
         };
-        self.frame(frame).await
+        self.frame(Frame::new(kind, output.bytes)).await
+    }
+
+    async fn enter(&mut self, mode: TerminalMode) -> io::Result<()> {
+        if mode == self.mode {
+            return Ok(());
+        }
+        self.mode = mode;
+        let kind = match mode {
+            TerminalMode::Raw => Kind::Raw,
+            TerminalMode::Line => Kind::Line,
+        };
+        self.frame(Frame::bare(kind)).await
     }
 
     async fn frame(&mut self, frame: Frame) -> io::Result<()> {
@@ -161,34 +186,35 @@ async fn listen(
     }
 }
 
-fn request(run: Run, actor: Actor) -> (Request, Option<Screen>) {
+fn work(caller: Caller) -> (Work, Option<Screen>) {
+    let run = match caller.call {
+        Call::Run(run) => run,
+        Call::Hook(hook) => return (Work::Hook(hook.into()), None),
+    };
     let (terminal, screen) = run.terminal.map(screen).unzip();
     let request = Request {
-        actor,
+        actor: caller.actor,
         argv: run.argv,
         terminal,
         git_protocol: run.git_protocol,
     };
-    (request, screen)
+    (Work::Run(request), screen)
 }
 
 fn screen(tty: Tty) -> (Terminal, Screen) {
     let (columns, rows) = (tty.columns, tty.rows);
     let (sizes, size) = watch::channel(TtySize { columns, rows });
-    let (terminal, mode) = Terminal::new(tty.term, size);
-    (terminal, (mode, sizes))
+    let (terminal, modes) = Terminal::new(tty.term, size);
+    (terminal, (modes, sizes))
 }
 
 /// The next mode; never, without a terminal or once the command let go of it.
-async fn changed(mode: &mut Option<watch::Receiver<TerminalMode>>) -> Kind {
-    if let Some(receiver) = mode {
+async fn changed(modes: &mut Option<watch::Receiver<TerminalMode>>) -> TerminalMode {
+    if let Some(receiver) = modes {
         if receiver.changed().await.is_ok() {
-            return match *receiver.borrow_and_update() {
-                TerminalMode::Raw => Kind::Raw,
-                TerminalMode::Line => Kind::Line,
-            };
+            return *receiver.borrow_and_update();
         }
-        *mode = None;
+        *modes = None;
     }
     pending().await
 }

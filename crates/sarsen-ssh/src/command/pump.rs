@@ -1,12 +1,11 @@
 //! Carries a command's output to the client, in order and no faster than the client takes it, then its exit code.
 
-use std::future::pending;
-
 use bytes::Bytes;
 use russh::ChannelWriteHalf;
 use russh::server::Msg;
 use sarsen_control::{Output, TerminalMode};
-use tokio::sync::{mpsc, oneshot, watch};
+use sarsen_runtime::StdStream;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::line::LineEnds;
@@ -22,19 +21,14 @@ pub(super) struct Pump {
     pub(super) queue: mpsc::Receiver<Output>,
     pub(super) echoed: mpsc::Receiver<Bytes>,
     pub(super) ended: oneshot::Receiver<u8>,
-    /// Set when there is a terminal.
-    pub(super) mode: Option<watch::Receiver<TerminalMode>>,
+    /// With a terminal, line ends are ours to make.
+    pub(super) line_ends: Option<LineEnds>,
     /// The client closed the channel, or is gone.
     pub(super) gone: CancellationToken,
     /// The client wants the command to stop and is still there.
     pub(super) interrupt: CancellationToken,
     /// What the command watches.
     pub(super) stop: CancellationToken,
-}
-
-/// How output has to look.
-struct Style {
-    convert: Option<LineEnds>,
 }
 
 impl Pump {
@@ -60,28 +54,18 @@ impl Pump {
 
     /// Until the command has ended and all it wrote is sent.
     async fn forward(&mut self) -> u8 {
-        let mut style = Style {
-            convert: self.mode.as_ref().map(|_| LineEnds::default()),
-        };
         let mut code = None;
         loop {
             tokio::select! {
                 biased;
-                mode = changed(&mut self.mode) => {
-                    // What was written before the change still has the old looks.
-                    while let Ok(output) = self.queue.try_recv() {
-                        self.send(style.apply(output)).await;
-                    }
-                    style.convert = (mode == TerminalMode::Line).then(LineEnds::default);
-                }
                 ended = &mut self.ended, if code.is_none() => {
                     code = Some(ended.unwrap_or(BROKEN));
                     // Whatever the command left behind may not keep the client waiting.
                     self.queue.close();
                 }
-                Some(echo) = self.echoed.recv() => self.send(Output::Stdout(echo)).await,
+                Some(echo) = self.echoed.recv() => send(&self.channel, StdStream::Stdout, echo).await,
                 output = self.queue.recv() => match output {
-                    Some(output) => self.send(style.apply(output)).await,
+                    Some(output) => self.pass(output).await,
                     None => break,
                 }
             }
@@ -92,37 +76,36 @@ impl Pump {
         }
     }
 
-    async fn send(&self, output: Output) {
-        send(&self.channel, output).await;
+    async fn pass(&mut self, output: Output) {
+        let bytes = match &mut self.line_ends {
+            Some(ends) if output.mode == TerminalMode::Line => ends.convert(output.bytes),
+            Some(_) | None => output.bytes,
+        };
+        send(&self.channel, output.stream, bytes).await;
     }
 
     async fn last_echo(&mut self) {
         while let Ok(echo) = self.echoed.try_recv() {
-            self.send(Output::Stdout(echo)).await;
-        }
-    }
-}
-
-impl Style {
-    fn apply(&mut self, output: Output) -> Output {
-        match (&mut self.convert, output) {
-            (Some(ends), Output::Stdout(bytes)) => Output::Stdout(ends.convert(bytes)),
-            (Some(ends), Output::Stderr(bytes)) => Output::Stderr(ends.convert(bytes)),
-            (None, output) => output,
+            send(&self.channel, StdStream::Stdout, echo).await;
         }
     }
 }
 
 /// One text, then the end.
-pub(super) async fn last_words(channel: &ChannelWriteHalf<Msg>, text: Output, code: u8) {
-    send(channel, text).await;
+pub(super) async fn last_words(
+    channel: &ChannelWriteHalf<Msg>,
+    stream: StdStream,
+    text: String,
+    code: u8,
+) {
+    send(channel, stream, text.into()).await;
     finish(channel, code).await;
 }
 
-async fn send(channel: &ChannelWriteHalf<Msg>, output: Output) {
-    let sent = match output {
-        Output::Stdout(bytes) => channel.data_bytes(bytes).await,
-        Output::Stderr(bytes) => channel.extended_data_bytes(STDERR, bytes).await,
+async fn send(channel: &ChannelWriteHalf<Msg>, stream: StdStream, bytes: Bytes) {
+    let sent = match stream {
+        StdStream::Stdout => channel.data_bytes(bytes).await,
+        StdStream::Stderr => channel.extended_data_bytes(STDERR, bytes).await,
     };
     if let Err(error) = sent {
         tracing::debug!(%error, "output for a client that is gone");
@@ -139,15 +122,4 @@ async fn finish(channel: &ChannelWriteHalf<Msg>, code: u8) {
     if let Err(error) = ended.await {
         tracing::debug!(%error, "exit code for a client that is gone");
     }
-}
-
-/// The next mode; never, without a terminal or once the command let go of it.
-async fn changed(mode: &mut Option<watch::Receiver<TerminalMode>>) -> TerminalMode {
-    if let Some(receiver) = mode {
-        if receiver.changed().await.is_ok() {
-            return *receiver.borrow_and_update();
-        }
-        *mode = None;
-    }
-    pending().await
 }
