@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::error::GitError;
+use crate::quarantine::Active;
 
 /// How long git may tidy up after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
@@ -140,6 +141,7 @@ impl Git {
             child: Some(child),
             group,
             tasks: self.tasks.clone(),
+            active: None,
         })
     }
 
@@ -211,6 +213,8 @@ pub(crate) struct Process {
     child: Option<Child>,
     group: Pid,
     tasks: TaskTracker,
+    /// Given back when the process is no more, however that came about.
+    pub(crate) active: Option<Active>,
 }
 
 impl Process {
@@ -230,11 +234,11 @@ impl Process {
         signal(self.group, Signal::SIGKILL);
     }
 
-    /// SIGTERM for the group, so that git removes its unfinished work; SIGKILL if that takes too long.
+    /// SIGTERM for the group, so that git removes its locks; SIGKILL if that takes too long.
     pub(crate) async fn stop(&mut self) {
         if let Some(child) = self.child.take() {
             signal(self.group, Signal::SIGTERM);
-            finish(child, self.group).await;
+            finish(child, self.group, self.active.take()).await;
         }
     }
 }
@@ -246,12 +250,13 @@ impl Drop for Process {
         };
         signal(self.group, Signal::SIGTERM);
         if Handle::try_current().is_ok() {
-            self.tasks.spawn(finish(child, self.group));
+            let work = finish(child, self.group, self.active.take());
+            self.tasks.spawn(work);
         }
     }
 }
 
-async fn finish(mut child: Child, group: Pid) {
+async fn finish(mut child: Child, group: Pid, active: Option<Active>) {
     let waited = tokio::time::timeout(GRACE, child.wait()).await;
     // Members other than the leader may have ignored the first signal.
     signal(group, Signal::SIGKILL);
@@ -260,6 +265,7 @@ async fn finish(mut child: Child, group: Pid) {
     {
         tracing::warn!(process.group = group.as_raw(), %error, "a git process could not be waited for");
     }
+    drop(active);
 }
 
 /// A group that is gone already is what we want.

@@ -7,6 +7,7 @@ mod child;
 mod error;
 mod hooks;
 mod plan;
+mod quarantine;
 mod repos;
 mod serve;
 mod submodules;

@@ -17,6 +17,7 @@ pub use refs::CommitInfo;
 use crate::child::Git;
 use crate::error::GitError;
 use crate::hooks;
+use crate::quarantine::Pushes;
 use crate::submodules::{Cache, SubmodulePolicy};
 use crate::tree::{Quarantine, SourceTree};
 
@@ -49,6 +50,7 @@ pub struct Repos {
     hooks: PathBuf,
     home: PathBuf,
     cache: Cache,
+    pushes: Pushes,
 }
 
 impl Repos {
@@ -66,6 +68,7 @@ impl Repos {
             hooks,
             home: beside.join("git-home"),
             cache: Cache::new(beside.join("submodules")),
+            pushes: Pushes::default(),
         };
         for folder in [&repos.settings.root, &repos.home] {
             private_dir(folder).map_err(GitError::io(format!("make {}", folder.display())))?;
@@ -195,6 +198,10 @@ impl Repos {
 
     pub(crate) fn hooks(&self) -> &Path {
         &self.hooks
+    }
+
+    pub(crate) fn pushes(&self) -> &Pushes {
+        &self.pushes
     }
 
     pub(crate) fn cache(&self) -> &Cache {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::child::{Git, Process};
 use crate::error::GitError;
+use crate::quarantine::Active;
 use crate::repos::Repos;
 
 /// How long output may still come after git itself has ended: a hook may leave somebody behind who holds the pipe.
@@ -75,14 +76,17 @@ impl Repos {
             // Which branches may go is our rule: `plan_push`.
             .config("receive.denyDeleteCurrent", "ignore")
             .config("transfer.unpackLimit", "100");
-        git = checked(git, "receive").arg(self.needed(app)?);
+        let path = self.needed(app)?;
+        git = checked(git, "receive").arg(&path);
         for (key, value) in &options.env {
             git = git.env(key, value);
         }
         git = git
             .env("SARSEN_PUSH_TOKEN", &options.token)
             .env("SARSEN_SOCKET", &options.socket);
-        converse(&with_protocol(git, options.git_protocol.as_deref()), io).await
+        let git = with_protocol(git, options.git_protocol.as_deref());
+        let active = self.pushes().begin(&path);
+        converse(&git, io, Some(active)).await
     }
 
     /// Serves a fetch or a clone.
@@ -97,7 +101,7 @@ impl Repos {
             .config("uploadpack.allowFilter", "true")
             .arg("--strict")
             .arg(self.needed(app)?);
-        converse(&with_protocol(git, git_protocol), io).await
+        converse(&with_protocol(git, git_protocol), io, None).await
     }
 
     /// Serves `git archive --remote`.
@@ -105,7 +109,7 @@ impl Repos {
         let git = self
             .git("serve the archive", "upload-archive")
             .arg(self.needed(app)?);
-        converse(&git, io).await
+        converse(&git, io, None).await
     }
 }
 
@@ -132,9 +136,10 @@ fn with_protocol(git: Git, protocol: Option<&str>) -> Git {
 }
 
 /// Lets the client and git talk until git ends or the client leaves.
-async fn converse(git: &Git, io: GitIo) -> Result<i32, GitError> {
+async fn converse(git: &Git, io: GitIo, active: Option<Active>) -> Result<i32, GitError> {
     let gone = io.gone.clone();
     let mut process = git.start(Stdio::piped())?;
+    process.active = active;
     let end = tokio::select! {
         biased;
         () = gone.cancelled() => None,
@@ -195,3 +200,6 @@ fn exit_code(status: ExitStatus) -> i32 {
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

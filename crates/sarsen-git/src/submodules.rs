@@ -190,13 +190,12 @@ fn of_submodule(path: &str, error: GitError) -> GitError {
     if matches!(error, GitError::Gone) {
         return error;
     }
-    GitError::Submodule {
-        path: path.escape_debug().to_string(),
-        reason: match error {
-            GitError::Refused(reason) => reason,
-            error => error.to_string(),
-        },
+    let path = path.escape_debug().to_string();
+    if let GitError::Refused(reason) = error {
+        return GitError::Submodule { path, reason };
     }
+    let reason = error.to_string();
+    GitError::Submodule { path, reason }
 }
 
 /// The innermost repository around a path, and the rest of the path.

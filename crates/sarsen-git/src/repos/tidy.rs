@@ -8,6 +8,7 @@ use sarsen_domain::AppName;
 
 use super::{LONG, Repos};
 use crate::error::GitError;
+use crate::quarantine;
 
 /// Where git leaves locks when it is killed.
 const LOCKS: [&str; 4] = [
@@ -60,16 +61,7 @@ fn sweep_root(root: &Path) -> io::Result<()> {
 }
 
 fn sweep_repository(path: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(path.join("objects"))? {
-        let entry = entry?;
-        if entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with("tmp_objdir-")
-        {
-            fs::remove_dir_all(entry.path())?;
-        }
-    }
+    quarantine::sweep(path)?;
     for lock in LOCKS {
         match fs::remove_file(path.join(lock)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

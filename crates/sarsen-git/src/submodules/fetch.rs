@@ -1,9 +1,12 @@
 //! Fetching a submodule's commit into a cache that all apps share.
 
 use std::collections::HashMap;
+use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sarsen_domain::CommitId;
 use sha2::{Digest, Sha256};
@@ -15,6 +18,9 @@ use crate::error::GitError;
 use crate::repos::{Repos, is_whole, private_dir};
 use crate::serve::checked;
 use crate::tree::{Place, Store, to_oid};
+
+/// How often the size of what came is looked at.
+const CHECKED: Duration = Duration::from_millis(250);
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
 
@@ -69,11 +75,24 @@ pub(crate) async fn fetch(
     if has(&place, commit)? {
         return Ok(place);
     }
+    clear_unfinished(&path).map_err(GitError::io("clean the submodules' folder"))?;
+    let packs = path.join("objects/pack");
+    let most = size(&packs).saturating_add(repos.settings().max_pack_bytes);
     let work = ask(repos, remote, commit, &place);
     tokio::select! {
         biased;
         () = cancel.cancelled() => return Err(GitError::Gone),
         done = work => done?,
+        () = grown_beyond(&packs, most) => {}
+    }
+    if size(&packs) > most {
+        // Kept, it would be used the next time.
+        fs::remove_dir_all(&path).map_err(GitError::io("clean the submodules' folder"))?;
+        return Err(refused(format!(
+            "{} sends more than {} bytes",
+            redacted(&remote.url),
+            repos.settings().max_pack_bytes
+        )));
     }
     if has(&place, commit)? {
         return Ok(place);
@@ -86,6 +105,37 @@ pub(crate) async fn fetch(
 
 fn refused(reason: String) -> GitError {
     GitError::Refused(reason)
+}
+
+/// Removes what a fetch left that was stopped half-way; ours is the only one here now.
+fn clear_unfinished(path: &Path) -> io::Result<()> {
+    if path.join("shallow.lock").exists() {
+        fs::remove_file(path.join("shallow.lock"))?;
+    }
+    for entry in fs::read_dir(path.join("objects/pack"))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("tmp_") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of the files in a folder. Those that vanish meanwhile do not count.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|file| file.len())
+        .sum()
+}
+
+/// Returns when a folder holds more than this. Git has no such limit for fetches.
+async fn grown_beyond(folder: &Path, most: u64) {
+    let mut ticks = tokio::time::interval(CHECKED);
+    while size(folder) <= most {
+        ticks.tick().await;
+    }
 }
 
 /// Whether the whole commit is there: git writes objects before refs, but a fetch may have been killed in between.
@@ -148,12 +198,11 @@ async fn prepare(repos: &Repos, remote: &Remote, place: &Place) -> Result<Git, G
         .env("SSH_ASKPASS_REQUIRE", "force");
     if !policy.allow_private_hosts {
         let addresses = public_addresses(remote).await?;
-        if remote.web {
-            // Git must not resolve the name again, or be sent on to somewhere else.
+        // Git must not resolve the name again, or be sent on to somewhere else.
+        git = git.config("http.followRedirects", "false");
+        if remote.web && remote.host.parse::<IpAddr>().is_err() {
             let pinned = format!("{}:{}:{}", remote.host, remote.port, addresses.join(","));
-            git = git
-                .config("http.curloptResolve", pinned)
-                .config("http.followRedirects", "false");
+            git = git.config("http.curloptResolve", pinned);
         }
     }
     if let Some(home) = &policy.credentials_home {

@@ -33,7 +33,7 @@ impl Mount {
 /// Submodules by their path in the outermost repository.
 pub(crate) type Mounts = BTreeMap<Vec<u8>, Mount>;
 
-/// One thing on the way. Folders come before what they hold, and only if they hold something.
+/// One thing on the way. Folders come before what they hold, and only if they hold more than folders.
 pub(crate) enum Entry<'a> {
     Folder,
     File {
@@ -71,7 +71,7 @@ struct Walk<'a> {
     /// How much of the path is not shown: the folder that is built from.
     hidden: usize,
     depth: usize,
-    /// Folders (as lengths of the path) that nothing was found in so far.
+    /// Folders (as lengths of the path) in which no file was found so far.
     pending: Vec<usize>,
     survey: Survey,
 }
@@ -143,6 +143,10 @@ impl Walk<'_> {
             Some(ObjectType::Tree | ObjectType::Commit) => PathKind::Folder,
             _ => PathKind::File,
         };
+        if entry.kind() != Some(ObjectType::Tree) {
+            // Even before a file that is kept out: git's archives have such empty folders.
+            self.flush(layer.store)?;
+        }
         let inside = self.path.get(layer.base..).unwrap_or_default();
         if layer.attributes.ignores(inside, kind) {
             return Ok(());
@@ -224,12 +228,17 @@ impl Walk<'_> {
         self.emit(layer.store, file)
     }
 
-    /// Hands over an entry, after the folders around it.
-    fn emit(&mut self, store: &Store, entry: Entry<'_>) -> Result<(), GitError> {
+    /// Hands over the folders on the way here.
+    fn flush(&mut self, store: &Store) -> Result<(), GitError> {
         for length in self.pending.drain(..) {
             let folder = self.path.get(self.hidden..length).unwrap_or_default();
             self.visitor.visit(store, folder, Entry::Folder)?;
         }
+        Ok(())
+    }
+
+    /// Hands over an entry.
+    fn emit(&mut self, store: &Store, entry: Entry<'_>) -> Result<(), GitError> {
         let path = self.path.get(self.hidden..).unwrap_or_default();
         self.visitor.visit(store, path, entry)
     }
