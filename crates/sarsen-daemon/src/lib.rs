@@ -1,5 +1,13 @@
-//! The daemon: the control socket and the thin client that talks to it.
+//! The `sarsen` program: the daemon, the thin client that talks to it, and the commands to set it up.
 
 pub mod client;
+pub mod command;
+pub mod config;
+pub mod doctor;
+pub mod house;
+pub mod probe;
+pub mod serve;
+pub mod setup;
 pub mod socket;
+pub mod vars;
 pub mod wire;

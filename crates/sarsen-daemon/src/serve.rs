@@ -1,0 +1,180 @@
+//! `sarsen serve`: the configuration is good already; build everything, run it, and let it drain.
+
+mod assemble;
+mod components;
+mod handed;
+mod listeners;
+mod logging;
+mod machine;
+mod signals;
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sd_notify::NotifyState;
+use tokio::time::timeout;
+
+use crate::command::warn;
+use crate::config::{Config, Loaded};
+use crate::vars::Vars;
+use assemble::Daemon;
+use components::Components;
+use handed::Handed;
+use listeners::Listeners;
+use signals::Signals;
+
+/// Before requests are taken, what runs already should be known: at most so long.
+const CATALOG_PATIENCE: Duration = Duration::from_secs(3);
+/// Blocking work that does not notice the end is left behind.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
+/// Serves until told to stop. Gives the exit code.
+pub fn run(loaded: Loaded, vars: &Vars) -> u8 {
+    let ended = begin(loaded, vars);
+    match ended {
+        Ok(()) => 0,
+        Err(error) => {
+            // Logging may not be there yet, and people look for the reason in the last line.
+            warn(&format!("{error:#}"));
+            1
+        }
+    }
+}
+
+fn begin(loaded: Loaded, vars: &Vars) -> Result<()> {
+    logging::start(&loaded.config.log)?;
+    let handed = Handed::take(vars)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("sarsen")
+        .build()
+        .context("cannot start threads")?;
+    let ended = runtime.block_on(serve(loaded.config, handed));
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    ended
+}
+
+async fn serve(config: Config, handed: Handed) -> Result<()> {
+    let mut signals = Signals::listen()?;
+    let house = crate::house::House::enter(&config.data_dir)?;
+    let listeners = Listeners::open(&config, handed).await?;
+    let mut daemon = Daemon::build(&config, house, &listeners).await?;
+    let mut components = Components::new(daemon.shutdown.clone());
+    start_behind(&daemon, &mut components).await?;
+    let socket = start_doors(&mut daemon, listeners, &mut components);
+    notify(&[NotifyState::Ready]);
+    tracing::info!("ready");
+
+    let failed = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!("{signal}: stopping");
+            None
+        }
+        name = components.first_end() => Some(name),
+    };
+    notify(&[NotifyState::Stopping]);
+    drop(socket);
+    tokio::select! {
+        () = drain(&daemon, &components, config.shutdown.deadline) => daemon.store.close().await,
+        signal = signals.next() => tracing::warn!("{signal} again: not waiting any longer"),
+    }
+    match failed {
+        Some(name) => bail!("{name} ended by itself, which it never should: see the log"),
+        None => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+    }
+}
+
+/// Starts what works behind the doors, and gives it a moment to know what runs already.
+async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()> {
+    let control = &daemon.control;
+    let token = || daemon.shutdown.clone();
+    components.start("the registry", daemon.registry.clone().run(token()));
+    let engine = daemon.runtime.info().await;
+    match &engine {
+        Ok(engine) => tracing::info!(
+            "Docker {} answers (API {}, BuildKit: {})",
+            engine.version,
+            engine.api_version,
+            engine.buildkit
+        ),
+        Err(error) => tracing::warn!(
+            "{error}: apps cannot be deployed or started until it does; everything else works"
+        ),
+    }
+    if engine.is_ok()
+        && timeout(CATALOG_PATIENCE, daemon.registry.synced())
+            .await
+            .is_err()
+    {
+        tracing::warn!("Docker is slow to tell what runs: some apps may answer 503 for a moment");
+    }
+    if let Err(failure) = control.refresh_routes().await {
+        bail!("cannot compute the routes: {failure}");
+    }
+    components.start("the route keeper", control.clone().follow_catalog(token()));
+    components.start("the reconciler", control.clone().reconcile(token()));
+    components.start(
+        "the retirement of containers",
+        control.clone().see_off(token()),
+    );
+    Ok(())
+}
+
+/// Opens the doors. The control socket's file goes away with what is returned.
+fn start_doors(
+    daemon: &mut Daemon,
+    listeners: Listeners,
+    components: &mut Components,
+) -> listeners::SocketFile {
+    let shutdown = daemon.shutdown.clone();
+    let token = || shutdown.clone();
+    for listener in listeners.http {
+        let (router, token) = (daemon.router.clone(), token());
+        components.start("the router", async move {
+            if let Err(error) = router.serve(listener, token).await {
+                tracing::error!(%error, "the router cannot serve");
+            }
+        });
+    }
+    for (server, listener) in daemon.take_ssh_servers().into_iter().zip(listeners.ssh) {
+        components.start("the ssh server", server.run(listener, token()));
+    }
+    for listener in listeners.web {
+        components.start(
+            "the dashboard",
+            sarsen_web::run(listener, daemon.control.clone(), token()),
+        );
+    }
+    components.start(
+        "the control socket",
+        crate::socket::serve(listeners.control, daemon.control.clone(), token()),
+    );
+    listeners.socket_file
+}
+
+/// Everybody finishes what is under way: requests are answered, deploys are given up, commands end.
+async fn drain(daemon: &Daemon, components: &Components, deadline: Duration) {
+    daemon.control.cancel_deploys();
+    daemon.shutdown.cancel();
+    daemon.tasks.close();
+    let all = async {
+        components.wait().await;
+        daemon.tasks.wait().await;
+    };
+    if timeout(deadline + LEFT_BEHIND, all).await.is_err() {
+        tracing::warn!(
+            "still at work after {deadline:?}: {}; ending anyway",
+            components.at_work().join(", ")
+        );
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    // Without systemd there is nobody to tell.
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "cannot notify the service manager");
+    }
+}

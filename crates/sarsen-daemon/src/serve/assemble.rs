@@ -1,0 +1,227 @@
+//! Makes every part from the configuration and puts them together. Nothing is served yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use sarsen_build::{BuildSettings, Builder};
+use sarsen_control::{Control, ControlSettings, Parts};
+use sarsen_deploy::{DeploySettings, Deployer};
+use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
+use sarsen_registry::{Host, Registry, RegistrySettings};
+use sarsen_router::{AccessLog, Router, RouterSettings};
+use sarsen_runtime::{DockerRuntime, Runtime};
+use sarsen_ssh::{SshServer, SshSettings};
+use sarsen_store::{Scope, Store};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::listeners::Listeners;
+use super::machine;
+use crate::config::{Bytes, Config, HttpConfig, SshConfig};
+use crate::house::House;
+
+/// Submodules are fetched like any source: so long per fetch, so deep, so many.
+const SUBMODULE_TIMEOUT: Duration = Duration::from_secs(300);
+const SUBMODULE_DEPTH: usize = 5;
+const SUBMODULE_COUNT: usize = 100;
+
+/// Everything, ready to run.
+pub(super) struct Daemon {
+    pub(super) store: Store,
+    pub(super) runtime: Runtime,
+    pub(super) registry: Registry,
+    pub(super) router: Router,
+    pub(super) control: Control,
+    /// Work that outlives the command that began it.
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
+    ssh: Vec<SshServer<Control>>,
+    /// Nobody else may work in the data folder while we do.
+    _house: House,
+}
+
+impl Daemon {
+    pub(super) async fn build(
+        config: &Config,
+        house: House,
+        listeners: &Listeners,
+    ) -> Result<Self> {
+        let owner = house.owner()?;
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let store = Store::open(&house.database(), &house.seal_key()).await?;
+        seed(&store, config).await?;
+        let engine = DockerRuntime::connect(&config.docker.socket)?;
+        let runtime: Runtime = Arc::new(engine.with_build_engine(config.docker.build_engine));
+        let registry = Registry::new(
+            runtime.clone(),
+            RegistrySettings {
+                owner: owner.clone(),
+                host: Host::local(machine::name()),
+            },
+        );
+        let router = Router::new(router_settings(&config.http, config.shutdown.deadline)?);
+        let deploy = DeploySettings {
+            owner: owner.clone(),
+            tasks: tasks.clone(),
+        };
+        let control = Control::new(Parts {
+            store: store.clone(),
+            repos: Repos::new(repo_settings(config, tasks.clone())?)?,
+            runtime: runtime.clone(),
+            registry: registry.clone(),
+            router: router.clone(),
+            builder: Builder::new(runtime.clone(), build_settings(config, &owner)),
+            deployer: Deployer::new(runtime.clone(), deploy),
+            tasks: tasks.clone(),
+            shutdown: shutdown.clone(),
+            settings: control_settings(config, owner, listeners),
+        });
+        if let Err(failure) = control.settle().await {
+            bail!("cannot settle what the last run left behind: {failure}");
+        }
+        let ssh = ssh_servers(config, &control, listeners.ssh.len())?;
+        Ok(Self {
+            store,
+            runtime,
+            registry,
+            router,
+            control,
+            tasks,
+            shutdown,
+            ssh,
+            _house: house,
+        })
+    }
+
+    /// One server for each listener.
+    pub(super) fn take_ssh_servers(&mut self) -> Vec<SshServer<Control>> {
+        std::mem::take(&mut self.ssh)
+    }
+}
+
+/// The first start of an installation gives it its domain.
+async fn seed(store: &Store, config: &Config) -> Result<()> {
+    let properties = store.properties();
+    if properties
+        .get(&Scope::Global, "domains", "seeded")
+        .await?
+        .is_none()
+    {
+        store
+            .domains()
+            .set(&Scope::Global, std::slice::from_ref(&config.domain))
+            .await?;
+        properties
+            .set(&Scope::Global, "domains", "seeded", "true")
+            .await?;
+        tracing::info!("apps get addresses under {}", config.domain);
+    }
+    Ok(())
+}
+
+fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> ControlSettings {
+    let address = listeners.http_address;
+    ControlSettings {
+        owner,
+        data_dir: config.data_dir.clone(),
+        socket: config.control.socket.clone(),
+        http_ip: address.ip(),
+        http_port: address.port(),
+        ssh_host: config.ssh.public_host.clone().unwrap_or_else(machine::name),
+        ssh_port: config
+            .ssh
+            .public_port
+            .unwrap_or(listeners.ssh_address.port()),
+        dashboard: listeners
+            .web_address
+            .map(|address| format!("http://{address}")),
+        keep_releases: config.deploy.keep_releases,
+    }
+}
+
+fn repo_settings(config: &Config, tasks: TaskTracker) -> Result<RepoSettings> {
+    Ok(RepoSettings {
+        root: config.state("git"),
+        hook_binary: std::env::current_exe().context("cannot find our own executable")?,
+        hooks: Some(config.state("hooks")),
+        max_pack_bytes: config.ssh.max_push.0,
+        submodules: SubmodulePolicy {
+            allow_private_hosts: config.build.allow_private_hosts,
+            timeout: SUBMODULE_TIMEOUT,
+            max_depth: SUBMODULE_DEPTH,
+            max_count: SUBMODULE_COUNT,
+            credentials_home: None,
+            env: Vec::new(),
+        },
+        tasks,
+    })
+}
+
+fn build_settings(config: &Config, owner: &str) -> BuildSettings {
+    let build = &config.build;
+    BuildSettings {
+        owner: owner.to_owned(),
+        stack_image: build.stack_image.clone(),
+        cache_dir: config.state("cache/buildpacks"),
+        build_memory: build
+            .memory
+            .map(|Bytes(bytes)| i64::try_from(bytes).unwrap_or(i64::MAX)),
+        build_cpus: build.cpus.map(|cpus| cpus.0),
+        silence_limit: build.silence_limit,
+        time_limit: build.time_limit,
+        allow_private_hosts: build.allow_private_hosts,
+    }
+}
+
+fn router_settings(http: &HttpConfig, deadline: Duration) -> Result<RouterSettings> {
+    let access_log = match &http.access_log {
+        Some(path) => AccessLog::to_file(path, http.access_log_max.0).with_context(|| {
+            format!(
+                "cannot write the access log {} (http.access_log)",
+                path.display()
+            )
+        })?,
+        None => AccessLog::none(),
+    };
+    Ok(RouterSettings {
+        head_timeout: http.head_timeout,
+        keep_alive_timeout: http.keep_alive_timeout,
+        connect_timeout: http.connect_timeout,
+        first_byte_timeout: http.first_byte_timeout,
+        idle_timeout: http.idle_timeout,
+        tunnel_idle_timeout: http.tunnel_idle_timeout,
+        shutdown_deadline: deadline,
+        max_head_bytes: usize::try_from(http.max_head.0).unwrap_or(usize::MAX),
+        max_connections: http.max_connections,
+        trusted_proxies: http.trusted_proxies.trusted(),
+        access_log,
+        ..RouterSettings::default()
+    })
+}
+
+fn ssh_servers(
+    config: &Config,
+    control: &Control,
+    count: usize,
+) -> Result<Vec<SshServer<Control>>> {
+    let settings = ssh_settings(config, &config.ssh);
+    let make = |_| SshServer::new(settings.clone(), control.clone());
+    let servers = (0..count).map(make).collect::<Result<Vec<_>, _>>()?;
+    if let Some(server) = servers.first() {
+        tracing::info!("the ssh host key is {}", server.fingerprint());
+    }
+    Ok(servers)
+}
+
+fn ssh_settings(config: &Config, ssh: &SshConfig) -> SshSettings {
+    SshSettings {
+        users: ssh.users.clone(),
+        max_connections: ssh.max_connections,
+        max_connections_per_ip: ssh.max_connections_per_ip,
+        max_channels: ssh.max_channels,
+        auth_timeout: ssh.auth_timeout,
+        drain: config.shutdown.deadline,
+        ..SshSettings::new(config.state("ssh_host_ed25519_key"))
+    }
+}
