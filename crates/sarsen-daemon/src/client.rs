@@ -5,6 +5,8 @@
 mod hook;
 mod terminal;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 mod conversation;
 mod stdin;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::time::Duration;

@@ -22,8 +22,8 @@ use crate::limits::{Limits, Place};
 use crate::settings::SshSettings;
 use crate::stream::Socket;
 
-/// A failed login costs this much, whatever the reason.
-const REJECTION_TIME: Duration = Duration::from_secs(1);
+/// A refused key costs this much, whatever the reason. Keys cannot be guessed, and an agent may offer several before the right one.
+const REJECTION_TIME: Duration = Duration::from_millis(100);
 /// After the farewell a client has so long to close its side.
 const FAREWELL: Duration = Duration::from_secs(2);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(10);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal, raise};
@@ -29,6 +30,8 @@ pub(super) struct Screen {
 struct Tamed {
     file: File,
     found: Termios,
+    /// Only who changed a terminal may touch it again: a background job that does is stopped.
+    changed: AtomicBool,
 }
 
 impl Screen {
@@ -41,7 +44,11 @@ impl Screen {
         let file = File::from(stdin.as_fd().try_clone_to_owned().ok()?);
         let found = tcgetattr(&file).ok()?;
         Some(Self {
-            tty: Arc::new(Tamed { file, found }),
+            tty: Arc::new(Tamed {
+                file,
+                found,
+                changed: AtomicBool::new(false),
+            }),
             term: term.unwrap_or_else(|| "dumb".to_owned()),
         })
     }
@@ -59,6 +66,7 @@ impl Screen {
     pub(super) fn raw(&self) -> io::Result<()> {
         let mut raw = self.tty.found.clone();
         raw.make_raw();
+        self.tty.changed.store(true, Ordering::SeqCst);
         Ok(tcsetattr(&self.tty.file, OptionalActions::Drain, &raw)?)
     }
 
@@ -106,6 +114,9 @@ impl Tamed {
     }
 
     fn restore(&self) -> io::Result<()> {
+        if !self.changed.swap(false, Ordering::SeqCst) {
+            return Ok(());
+        }
         Ok(tcsetattr(&self.file, OptionalActions::Drain, &self.found)?)
     }
 }
