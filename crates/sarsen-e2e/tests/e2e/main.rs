@@ -1,0 +1,21 @@
+//! A daemon of its own for every test, used as people use it: over ssh, with git, with an HTTP client.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::disallowed_types,
+    reason = "tests fail by panicking, and drive programs one after the other"
+)]
+
+mod binary;
+mod daemon;
+mod engine;
+mod folder;
+mod program;
+mod script;
+mod scripts;
+mod web;
+mod world;
