@@ -16,6 +16,7 @@ use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use crate::body::{BodyWatch, RequestBody};
@@ -125,10 +126,13 @@ impl Link {
         let watch = request.body().watch();
         let read_before = self.meter.read();
         let mut progress = Progress::new();
-        let mut sending = pin!(self.sender.try_send_request(request));
+        // Only driving the connection can bring the answer, so nobody need be woken by it; and a budget that runs out
+        // must not hide it.
+        let mut sending = pin!(unconstrained(self.sender.try_send_request(request)));
         let answer = std::future::poll_fn(|cx| {
             self.drive(cx);
-            if let Poll::Ready(answer) = sending.as_mut().poll(cx) {
+            let mut nobody = Context::from_waker(Waker::noop());
+            if let Poll::Ready(answer) = sending.as_mut().poll(&mut nobody) {
                 return Poll::Ready(Some(answer));
             }
             let patience = match watch.as_deref().filter(|w| w.is_waiting()) {
