@@ -161,14 +161,37 @@ fn simple_words(text: &str) -> Option<Vec<String>> {
 /// Puts `exec` before a lone command, so that the stop signal reaches the app and not a shell that ignores it.
 fn replacing_the_shell(text: &str) -> String {
     let first = text.split_whitespace().next().unwrap_or_default();
-    let is_lone = !text.contains(|c: char| "&|;<>()\n`{}".contains(c));
-    let is_program =
-        !first.contains('=') && !SHELL_WORDS.contains(&first) && !first.starts_with('#');
-    if is_lone && is_program {
+    let is_program = !first.contains('=') && !SHELL_WORDS.contains(&first);
+    if is_program && is_lone(text) {
         format!("exec {text}")
     } else {
         text.to_owned()
     }
+}
+
+/// Whether a command line is one command: no `;`, `&&`, pipe or subshell outside of quotes and substitutions.
+/// Redirections are part of it. In doubt it is not.
+fn is_lone(text: &str) -> bool {
+    let mut quote = None;
+    let mut depth = 0_u32;
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some('\''), '\'') | (Some('"'), '"') | (Some('`'), '`') => quote = None,
+            (Some('\''), _) => {}
+            (_, '\\') => drop(chars.next()),
+            (Some(_), _) => {}
+            (None, '\'' | '"' | '`') => quote = Some(c),
+            (None, '(') if before == '$' || depth > 0 => depth += 1,
+            (None, ')') if depth > 0 => depth -= 1,
+            (None, '&') if "<>".contains(before) || chars.peek() == Some(&'>') => {}
+            (None, '&' | '|' | ';' | '(' | ')' | '\n') if depth == 0 => return false,
+            (None, _) => {}
+        }
+        before = c;
+    }
+    quote.is_none() && depth == 0
 }
 
 #[cfg(test)]

@@ -181,3 +181,6 @@ fn status(info: ContainerInfo) -> Option<ProcessStatus> {
         started_at: info.started_at,
     })
 }
+
+#[cfg(test)]
+mod tests;

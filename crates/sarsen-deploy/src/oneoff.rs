@@ -320,3 +320,6 @@ fn is_expired(info: &ContainerInfo, now: OffsetDateTime) -> bool {
     OffsetDateTime::parse(&info.created_at, &Rfc3339)
         .is_ok_and(|created| now - created > time::Duration::seconds(seconds))
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ fn show(progress: &dyn Progress, lines: Vec<Vec<u8>>) {
         progress.write(&[b"       ", line.as_slice(), b"\n"].concat());
     }
 }
+
+#[cfg(test)]
+mod tests;

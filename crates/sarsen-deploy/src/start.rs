@@ -131,9 +131,12 @@ impl Attempt<'_> {
         instances: Vec<&PlannedInstance>,
     ) -> Result<Vec<Started>, DeployError> {
         let parallel = self.plan.settings.parallel.max(1);
-        let mut outcomes = futures_util::stream::iter(instances)
+        // Made at once (they start when polled): a closure kept across an await would not be `Send` for callers.
+        let bringing: Vec<_> = instances
+            .into_iter()
             .map(|instance| self.bring_up_one(instance))
-            .buffer_unordered(parallel);
+            .collect();
+        let mut outcomes = futures_util::stream::iter(bringing).buffer_unordered(parallel);
         let mut started = Vec::new();
         let mut failure = None;
         while let Some(outcome) = outcomes.next().await {
@@ -258,3 +261,6 @@ fn in_order(instances: &[PlannedInstance]) -> Vec<(&ProcessType, Vec<&PlannedIns
         .filter_map(|group| Some((&group.first()?.process, group.to_vec())))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

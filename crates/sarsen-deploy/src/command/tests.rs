@@ -32,8 +32,20 @@ fn other_lines_go_through_a_shell_that_makes_way() {
         ("cd app", "cd app"),
         ("cd app; node x", "cd app; node x"),
         ("(a; b)", "(a; b)"),
-        ("echo 'x", "exec echo 'x"),
-        ("a > /log", "a > /log"),
+        ("echo 'x", "echo 'x"),
+        ("a > /log 2>&1", "exec a > /log 2>&1"),
+        ("a &> /log", "exec a &> /log"),
+        ("a &", "a &"),
+        ("a | b", "a | b"),
+        (
+            "a -w $(nproc --all; true)",
+            "exec a -w $(nproc --all; true)",
+        ),
+        ("a -p ${PORT:-80}", "exec a -p ${PORT:-80}"),
+        (
+            r#"perl -e '$x; "' "a; \" b" c\;d"#,
+            r#"exec perl -e '$x; "' "a; \" b" c\;d"#,
+        ),
         ("while true; do x; done", "while true; do x; done"),
     ] {
         assert_eq!(
@@ -105,7 +117,7 @@ fn one_off_words() {
     );
     assert_eq!(
         run(&docker, &["rake", "db:migrate; x"]),
-        ["/bin/sh", "-c", "bundle exec rake $X 'db:migrate; x'"]
+        ["/bin/sh", "-c", "exec bundle exec rake $X 'db:migrate; x'"]
     );
     assert_eq!(run(&stack, &["ls", "-l"]), ["/exec", "ls", "-l"]);
     assert_eq!(run(&stack, &["a && b"]), ["/exec", "bash", "-c", "a && b"]);

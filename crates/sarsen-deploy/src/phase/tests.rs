@@ -1,0 +1,62 @@
+//! Tasks on the engine in memory.
+
+use super::*;
+use crate::testing::{World, until};
+use sarsen_runtime::fake::{Behaviour, Operation};
+
+async fn run(world: &World) -> Result<(), DeployError> {
+    let task = PhaseTask {
+        release: &world.release,
+        phase: Phase::Release,
+        command: "rake db:migrate",
+        settings: &world.settings,
+    };
+    world
+        .deployer
+        .run_phase(task, &world.output, &world.cancel)
+        .await
+}
+
+fn ending(code: i64) -> World {
+    World::new(Behaviour {
+        exit: Some(code),
+        log_lines: vec!["migrating".into()],
+        ..Behaviour::default()
+    })
+}
+
+#[tokio::test]
+async fn a_task_shows_its_output_and_leaves_nothing() {
+    let world = ending(0);
+    run(&world).await.unwrap();
+    assert_eq!(
+        world.output.text(),
+        "-----> Checking for release task\n       Executing release task from Procfile: rake db:migrate\n       migrating\n"
+    );
+    assert!(world.containers().is_empty());
+    let name = &world.engine.calls_of(Operation::Create)[0];
+    assert!(name.starts_with("app.run.release."), "{name}");
+}
+
+#[tokio::test]
+async fn a_failing_task_is_an_error() {
+    let world = ending(2);
+    let error = run(&world).await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "Execution of release task failed: rake db:migrate: it exited with code 2"
+    );
+    assert!(world.containers().is_empty());
+}
+
+#[tokio::test]
+async fn a_cancelled_task_is_killed() {
+    let world = World::new(Behaviour::default());
+    let cancel = async {
+        until("the start", || !world.containers().is_empty()).await;
+        world.cancel.cancel();
+    };
+    let (outcome, ()) = tokio::join!(run(&world), cancel);
+    assert!(matches!(outcome, Err(DeployError::Cancelled)));
+    assert!(world.containers().is_empty());
+}
