@@ -23,6 +23,7 @@ impl Pushes {
     pub(crate) fn begin(&self, repo: &Path) -> Active {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         *counts.entry(repo.to_owned()).or_default() += 1;
+        drop(counts);
         Active {
             pushes: self.clone(),
             repo: repo.to_owned(),

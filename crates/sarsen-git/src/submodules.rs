@@ -16,8 +16,10 @@ use self::gitmodules::Module;
 use self::url::{Base, Target, redacted};
 use crate::error::GitError;
 use crate::repos::Repos;
-use crate::tree::{Entry, Mount, Place, SourceTree, Store, Visit, to_oid, walk};
+use crate::tree::{Entry, Mount, Place, SourceTree, Store, Survey, Visit, to_oid, walk};
 
+/// More left-out links than this are counted only.
+const LINKS_SHOWN: usize = 10;
 const MODULES_MAX: u64 = 1024 * 1024;
 
 /// What submodules may point to.
@@ -84,6 +86,9 @@ struct Gap {
 
 impl SourceTree {
     /// Fetches the submodules of this source, so that [`SourceTree::tar`] holds them.
+    ///
+    /// Looks through the whole source on the way: what is too large is refused here, and links that a tar leaves
+    /// out are told of.
     pub async fn prepare_submodules(
         &mut self,
         context: &SubmoduleContext<'_>,
@@ -101,9 +106,10 @@ impl SourceTree {
         let mut seen = BTreeSet::new();
         // Each round finds what the last one's submodules hold.
         loop {
-            let mut gaps = self.gaps()?;
+            let (mut gaps, survey) = self.gaps().await?;
             gaps.retain(|gap| seen.insert(gap.path.clone()));
             if gaps.is_empty() {
+                warn_of_links(&survey.left_out, context.progress);
                 return Ok(());
             }
             if seen.len() == gaps.len() {
@@ -123,14 +129,19 @@ impl SourceTree {
         }
     }
 
-    /// The places of submodules that are not filled in.
-    fn gaps(&self) -> Result<Vec<Gap>, GitError> {
-        let mut gaps = Gaps {
-            prefix: self.hidden(),
-            found: Vec::new(),
+    /// The places of submodules that are not filled in, and what else there is.
+    async fn gaps(&self) -> Result<(Vec<Gap>, Survey), GitError> {
+        let source = self.clone();
+        let look = move || {
+            let mut gaps = Gaps {
+                prefix: source.hidden(),
+                found: Vec::new(),
+            };
+            let survey = walk(&source, &mut gaps)?;
+            Ok((gaps.found, survey))
         };
-        walk(self, &mut gaps)?;
-        Ok(gaps.found)
+        let looked = self.tasks().spawn_blocking(look).await;
+        looked.map_err(|error| GitError::io("look for submodules")(error.into()))?
     }
 
     async fn fill(
@@ -183,6 +194,22 @@ impl SourceTree {
             Mount::new(place, &gap.commit)?,
         );
         Ok(())
+    }
+}
+
+/// Says what the tar will not hold.
+fn warn_of_links(left_out: &[String], progress: &dyn Progress) {
+    for link in left_out.iter().take(LINKS_SHOWN) {
+        progress.warn(&format!(
+            "{link} is left out: it is a link out of the source"
+        ));
+    }
+    if let Some(more) = left_out
+        .len()
+        .checked_sub(LINKS_SHOWN)
+        .filter(|&more| more > 0)
+    {
+        progress.warn(&format!("and so are {more} other links"));
     }
 }
 

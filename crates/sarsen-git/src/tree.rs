@@ -168,6 +168,10 @@ impl SourceTree {
         &self.place
     }
 
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     pub(crate) fn mount(&mut self, path: Vec<u8>, mount: Mount) {
         self.mounts.insert(path, mount);
     }

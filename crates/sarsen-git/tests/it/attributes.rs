@@ -114,7 +114,7 @@ async fn patterns_mean_what_git_means() {
     let repo = Repository::init_bare(dir.path()).unwrap();
     let mut runner = TestRunner::deterministic();
     let strategy = (file(), file(), file());
-    for _ in 0..100 {
+    for _ in 0..60 {
         let (root, foo, x) = strategy.new_tree(&mut runner).unwrap().current();
         let mut files: Vec<_> = FILES
             .iter()

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use sarsen_domain::Branch;
 use sarsen_git::{GitError, Quarantine, RefUpdate};
@@ -181,6 +182,7 @@ async fn a_killed_client_leaves_nothing() {
     let front = Front::open(&world);
     let mut push = front
         .git(&world.at("work"), &["push", "sarsen:shop", "main"])
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     front.hook_env("PID").await.unwrap();

@@ -5,6 +5,9 @@ use sarsen_domain::Branch;
 use crate::front::Front;
 use crate::world::{World, executable, git, raw_commit, raw_object, said};
 
+/// Mode, name and object.
+type Entries<'a> = &'a [(&'a str, &'a str, &'a str)];
+
 /// Pushes a commit; what the client was told if it was refused.
 async fn refusal(world: &World, front: &Front, commit: &str) -> Option<String> {
     let spec = format!("{commit}:refs/heads/main");
@@ -28,7 +31,7 @@ async fn path_tricks_are_refused() {
             .trim()
             .to_owned()
     };
-    let trees: [(&[(&str, &str, &str)], &str); 10] = [
+    let trees: [(Entries<'_>, &str); 10] = [
         (&[("40000", ".git", &inner)], "hasDotgit"),
         (&[("40000", ".GIT", &inner)], "hasDotgit"),
         (&[("40000", ".g\u{200c}it", &inner)], "hasDotgit"),

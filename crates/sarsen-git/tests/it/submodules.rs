@@ -144,12 +144,11 @@ async fn prepare_until(
 }
 
 fn reason(done: Result<SourceTree, GitError>) -> String {
-    done.err().expect("it was not refused").to_string()
+    done.expect_err("it was not refused").to_string()
 }
 
-#[tokio::test]
-async fn other_apps_can_be_submodules() {
-    let world = World::new().await;
+/// `shop` holds `lib`, which holds `inner`; and two submodules that are not to be filled in.
+async fn nest(world: &World) -> CommitId {
     let (work, inner, lib) = (
         world.at("work"),
         world.work("inner").await,
@@ -180,7 +179,13 @@ async fn other_apps_can_be_submodules() {
     link(&work, "vendor/lib", "../lib", &lib_commit).await;
     link(&work, "gone", "../nope", &lib_commit).await;
     place(&work, "unknown", &lib_commit).await;
-    let commit = seal(&work).await;
+    seal(&work).await
+}
+
+#[tokio::test]
+async fn other_apps_can_be_submodules() {
+    let world = World::new().await;
+    let commit = nest(&world).await;
     let (done, log) = prepare(&world, &commit, &["lib", "inner"]).await;
     let source = done.unwrap();
     assert_eq!(
@@ -214,8 +219,8 @@ async fn other_apps_can_be_submodules() {
         assert!(reason(done).contains("that you may read"), "{may_read:?}");
     }
     let missing = CommitId::parse(&"a".repeat(40)).unwrap();
-    place(&work, "vendor/lib", &missing).await;
-    let commit = seal(&work).await;
+    place(&world.at("work"), "vendor/lib", &missing).await;
+    let commit = seal(&world.at("work")).await;
     let (done, _) = prepare(&world, &commit, &["lib"]).await;
     assert!(reason(done).contains("push it there first"));
 }
@@ -428,4 +433,22 @@ async fn what_nests_itself_ends() {
     let (done, _) = prepare(&world, &last, &["shop"]).await;
     let reason = reason(done);
     assert!(reason.contains("nested too deeply"), "{reason}");
+}
+
+#[tokio::test]
+async fn links_out_of_the_source_are_told_of() {
+    let world = World::new().await;
+    for number in 0..12 {
+        std::os::unix::fs::symlink("../x", world.at(&format!("work/link{number:02}"))).unwrap();
+    }
+    let commit = world.commit(&[]).await;
+    let (done, log) = prepare(&world, &commit, &[]).await;
+    assert!(
+        log.starts_with(" !     link00 is left out: it is a link out of the source\n"),
+        "{log}"
+    );
+    assert!(log.ends_with(
+        "link09 is left out: it is a link out of the source\n !     and so are 2 other links\n"
+    ));
+    assert_eq!(collect(done.unwrap().tar()).await.unwrap().len(), 1024);
 }
