@@ -18,8 +18,8 @@ use pattern::Pattern;
 #[derive(Debug, Default)]
 pub(crate) struct Ignore {
     rules: Vec<Rule>,
-    /// Paths that are always sent: the engine reads them itself, and leaves them out of the image if they match.
-    needed: Vec<String>,
+    /// Always sent: the engine reads it out of the context.
+    dockerfile: String,
 }
 
 #[derive(Debug)]
@@ -29,8 +29,8 @@ struct Rule {
 }
 
 impl Ignore {
-    /// Parses the file; `needed` paths are never ignored.
-    pub(crate) fn parse(text: &str, needed: &[&str]) -> Result<Self, Invalid> {
+    /// Parses the file; the Dockerfile itself is never ignored.
+    pub(crate) fn parse(text: &str, dockerfile: &str) -> Result<Self, Invalid> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -56,14 +56,16 @@ impl Ignore {
                 takes_back,
             });
         }
-        let needed = needed.iter().map(|path| clean(path)).collect();
-        Ok(Self { rules, needed })
+        Ok(Self {
+            rules,
+            dockerfile: clean(dockerfile),
+        })
     }
 
     /// Whether a file is left out. Asked for files and links only: a folder is there when something in it is.
     pub(crate) fn ignores(&self, path: &Path) -> bool {
         let path = path.to_string_lossy();
-        if self.rules.is_empty() || self.needed.iter().any(|needed| *needed == path) {
+        if path == self.dockerfile {
             return false;
         }
         let mut ignored = false;

@@ -49,8 +49,9 @@ impl Builder {
         image: &ImageRef,
     ) -> Result<ImageInfo, BuildError> {
         let repository = repository(request.app);
-        self.runtime.tag(image, &repository, "latest").await?;
+        let tagged = self.runtime.tag(image, &repository, "latest").await;
         self.drop_helper_tag(request).await;
+        tagged?;
         Ok(self.runtime.image(image).await?)
     }
 

@@ -139,8 +139,7 @@ fn read_ignore(source: &SourceTree, dockerfile: &str) -> Result<Ignore, BuildErr
         Some(rules) => Some(rules),
         None => text(source, ".dockerignore", ".dockerignore")?,
     };
-    let needed = [dockerfile, own.as_str(), ".dockerignore"];
-    Ok(Ignore::parse(&rules.unwrap_or_default(), &needed)?)
+    Ok(Ignore::parse(&rules.unwrap_or_default(), dockerfile)?)
 }
 
 fn text(source: &SourceTree, what: &str, path: &str) -> Result<Option<String>, BuildError> {

@@ -147,4 +147,13 @@ mod tests {
         check("FROM x\nRUN echo \\\nEXPOSE 9", &[], "http:80:5000");
         check("FROM x", &[], "http:80:5000");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn there_is_always_a_port(text in "(FROM x|EXPOSE|expose|[0-9]{0,6}|/udp|/tcp|-|\\$P|\\\\|#| |\n){0,12}") {
+            let mappings = detect_ports(Some(&text), &[]);
+            proptest::prop_assert!(mappings.iter().all(|mapping| mapping.container > 0));
+            proptest::prop_assert!(!mappings.is_empty());
+        }
+    }
 }

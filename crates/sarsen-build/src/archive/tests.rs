@@ -145,7 +145,7 @@ async fn ignored_files_and_empty_folders_stay_out() {
         file("src/a"),
         file("src/a.log"),
     ]);
-    let ignore = Ignore::parse("docs\n**/*.log", &[]).unwrap();
+    let ignore = Ignore::parse("docs\n**/*.log", "").unwrap();
     let change = Rewrite {
         owner: 0,
         caps: Caps::NONE,

@@ -1,10 +1,10 @@
-//! Table cases; what `docker build` does with the same files is compared in `tests/dockerfile.rs`.
+//! Table cases; what `docker build` does with the same files is compared in `tests/docker/ignore.rs`.
 
 use super::*;
 
 #[track_caller]
 fn check(rules: &str, ignored: &[&str], sent: &[&str]) {
-    let ignore = Ignore::parse(rules, &["Dockerfile", ".dockerignore"]).unwrap();
+    let ignore = Ignore::parse(rules, "Dockerfile").unwrap();
     for path in ignored {
         assert!(
             ignore.ignores(Path::new(path)),
@@ -58,7 +58,7 @@ fn double_stars_span_folders() {
     );
     check("a/**", &["a/b", "a/b/c"], &["ab", "b/a/c"]);
     check("a/**/z", &["a/z", "a/b/c/z", "a/b/z/q"], &["a/bz", "z"]);
-    check("**", &["a", "a/b/c"], &["Dockerfile", ".dockerignore"]);
+    check("**", &["a", "a/b/c", ".dockerignore"], &["Dockerfile"]);
     check("**/a*/**", &["ab/c", "x/ab/c/d"], &["x/b/c"]);
 }
 
@@ -95,12 +95,8 @@ fn comments_blanks_and_marks() {
 
 #[test]
 fn what_the_engine_reads_is_always_sent() {
-    check(
-        "Dockerfile\n.dockerignore\n*",
-        &["x"],
-        &["Dockerfile", ".dockerignore"],
-    );
-    let ignore = Ignore::parse("deploy", &["./deploy/Dockerfile"]).unwrap();
+    check("Dockerfile\n.dockerignore\n*", &["x"], &["Dockerfile"]);
+    let ignore = Ignore::parse("deploy", "./deploy/Dockerfile").unwrap();
     assert!(!ignore.ignores(Path::new("deploy/Dockerfile")));
     assert!(ignore.ignores(Path::new("deploy/other")));
 }
@@ -108,17 +104,33 @@ fn what_the_engine_reads_is_always_sent() {
 #[test]
 fn broken_patterns_name_their_line() {
     for bad in ["[", "a[b", "a\\", "[]", "[a-", "!", "[a\\"] {
-        let error = Ignore::parse(&format!("ok\n{bad}\n"), &[]).unwrap_err();
+        let error = Ignore::parse(&format!("ok\n{bad}\n"), "").unwrap_err();
         assert!(error.to_string().contains("line 2"), "{bad:?}: {error}");
     }
 }
 
 #[test]
 fn a_hostile_pattern_costs_no_more_than_its_length() {
-    let ignore = Ignore::parse(&"*a".repeat(200), &[]).unwrap();
+    let ignore = Ignore::parse(&"*a".repeat(200), "").unwrap();
     assert!(!ignore.ignores(Path::new(
         &"a".repeat(4000).replace("aaaaaaaaaa", "aaaaaaaaab")
     )));
-    let ignore = Ignore::parse(&format!("{}x", "**/".repeat(200)), &[]).unwrap();
+    let ignore = Ignore::parse(&format!("{}x", "**/".repeat(200)), "").unwrap();
     assert!(!ignore.ignores(Path::new(&"a/".repeat(1000))));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_rules_and_paths_are_survived(rules in "[a!*?/.\\[\\]\\\\^ #-]{0,12}(\n[a!*?/]{0,8})?", path in "[a-b/.]{1,12}") {
+        if let Ok(ignore) = Ignore::parse(&rules, "Dockerfile") {
+            ignore.ignores(Path::new(&path));
+        }
+    }
+
+    #[test]
+    fn an_ignored_folder_takes_all_that_is_in_it(rule in "[ab*?/]{1,8}", folder in "[ab]{1,3}(/[ab]{1,3})?", file in "[ab]{1,3}") {
+        let ignore = Ignore::parse(&rule, "").unwrap();
+        let inside = format!("{folder}/{file}");
+        proptest::prop_assert!(!ignore.ignores(Path::new(&folder)) || ignore.ignores(Path::new(&inside)));
+    }
 }

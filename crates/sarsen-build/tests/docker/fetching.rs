@@ -65,37 +65,42 @@ fn tarball(file: &Path, members: &[(&str, tar::EntryType, &str, &str)]) {
     builder.into_inner().unwrap().finish().unwrap();
 }
 
+/// As code hosts make them: one folder around everything.
+fn good_archive(file: &Path) {
+    tarball(
+        file,
+        &[
+            (
+                "pax",
+                tar::EntryType::XGlobalHeader,
+                "",
+                "17 comment=abcde\n",
+            ),
+            ("arch-main/", tar::EntryType::Directory, "", ""),
+            (
+                "arch-main/bin/compile",
+                tar::EntryType::Regular,
+                "",
+                "#!/bin/sh\necho compiled by the archive\n",
+            ),
+            ("arch-main/real", tar::EntryType::Regular, "", DETECT),
+            (
+                "arch-main/bin/detect",
+                tar::EntryType::Symlink,
+                "../real",
+                "",
+            ),
+        ],
+    );
+}
+
 #[tokio::test]
 async fn git_tags_branches_archives_and_bundled_ones_in_order() {
     run(async |fixture| {
         let root = fixture.path("web");
         std::fs::create_dir(&root).unwrap();
         repository(&root, "pack").await;
-        tarball(
-            &root.join("arch.tgz"),
-            &[
-                (
-                    "pax",
-                    tar::EntryType::XGlobalHeader,
-                    "",
-                    "17 comment=abcde\n",
-                ),
-                ("arch-main/", tar::EntryType::Directory, "", ""),
-                (
-                    "arch-main/bin/compile",
-                    tar::EntryType::Regular,
-                    "",
-                    "#!/bin/sh\necho compiled by the archive\n",
-                ),
-                ("arch-main/real", tar::EntryType::Regular, "", DETECT),
-                (
-                    "arch-main/bin/detect",
-                    tar::EntryType::Symlink,
-                    "../real",
-                    "",
-                ),
-            ],
-        );
+        good_archive(&root.join("arch.tgz"));
         let web = Web::start(root.clone()).await;
         let repository = web.url("pack.git");
         let archive = web.url("arch.tgz");

@@ -1,7 +1,8 @@
 //! A web server for buildpacks: git's own CGI program, and files.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -40,81 +41,93 @@ impl Web {
     }
 }
 
-async fn answer(connection: TcpStream, root: PathBuf) {
-    let mut connection = BufReader::new(connection);
+struct Request {
+    method: String,
+    path: String,
+    query: String,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Request {
+    async fn read(connection: &mut BufReader<TcpStream>) -> Self {
+        let line = read_line(connection).await;
+        let mut words = line.split(' ');
+        let method = words.next().unwrap_or_default().to_owned();
+        let target = words.next().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut headers = BTreeMap::new();
+        while let Some((name, value)) = read_line(connection).await.split_once(": ") {
+            headers.insert(name.to_lowercase(), value.to_owned());
+        }
+        let length = headers.get("content-length");
+        let mut body = vec![0; length.map_or(0, |text| text.parse().unwrap())];
+        connection.read_exact(&mut body).await.unwrap();
+        Self {
+            method,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers,
+            body,
+        }
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+async fn read_line(connection: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
     connection.read_line(&mut line).await.unwrap();
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or("/"));
-    let mut headers = std::collections::BTreeMap::new();
-    loop {
-        let mut line = String::new();
-        connection.read_line(&mut line).await.unwrap();
-        let Some((name, value)) = line.trim().split_once(": ") else {
-            break;
-        };
-        headers.insert(name.to_lowercase(), value.to_owned());
-    }
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let length = headers
-        .get("content-length")
-        .map_or(0, |text| text.parse().unwrap());
-    let mut body = vec![0; length];
-    connection.read_exact(&mut body).await.unwrap();
-    let reply = if path == "/to" {
-        format!("HTTP/1.1 302 Found\r\nLocation: {query}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
-    } else if path.contains(".git/") {
-        let mut git = Command::new("git");
-        git.arg("http-backend")
-            .env("GIT_PROJECT_ROOT", &root)
-            .env("GIT_HTTP_EXPORT_ALL", "1")
-            .env("REQUEST_METHOD", method)
-            .env("PATH_INFO", path)
-            .env("QUERY_STRING", query)
-            .env("CONTENT_LENGTH", length.to_string())
-            .env(
-                "CONTENT_TYPE",
-                headers.get("content-type").map_or("", String::as_str),
-            )
-            .env(
-                "HTTP_CONTENT_ENCODING",
-                headers.get("content-encoding").map_or("", String::as_str),
-            )
-            .env(
-                "GIT_PROTOCOL",
-                headers.get("git-protocol").map_or("", String::as_str),
-            );
-        [
-            b"HTTP/1.1 200 OK\r\nConnection: close\r\n".to_vec(),
-            cgi(git, &body).await,
-        ]
-        .concat()
+    line.trim().to_owned()
+}
+
+async fn answer(connection: TcpStream, root: PathBuf) {
+    let mut connection = BufReader::new(connection);
+    let request = Request::read(&mut connection).await;
+    let reply = if request.path == "/to" {
+        let location = format!("Location: {}\r\n", request.query);
+        response("302 Found", &location, b"")
+    } else if request.path.contains(".git/") {
+        let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n".to_vec();
+        [head, cgi(&request, &root).await].concat()
     } else {
-        match std::fs::read(root.join(path.trim_start_matches('/'))) {
-            Ok(content) => {
-                let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                    content.len()
-                );
-                [head.into_bytes(), content].concat()
-            }
-            Err(_) => {
-                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec()
-            }
+        match std::fs::read(root.join(request.path.trim_start_matches('/'))) {
+            Ok(content) => response("200 OK", "", &content),
+            Err(_) => response("404 Not Found", "", b""),
         }
     };
     // The client may have seen enough.
     connection.write_all(&reply).await.ok();
 }
 
-async fn cgi(mut program: Command, body: &[u8]) -> Vec<u8> {
-    let mut child = program
+fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+async fn cgi(request: &Request, root: &Path) -> Vec<u8> {
+    let mut child = Command::new("git")
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", root)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("REQUEST_METHOD", &request.method)
+        .env("PATH_INFO", &request.path)
+        .env("QUERY_STRING", &request.query)
+        .env("CONTENT_LENGTH", request.body.len().to_string())
+        .env("CONTENT_TYPE", request.header("content-type"))
+        .env("HTTP_CONTENT_ENCODING", request.header("content-encoding"))
+        .env("GIT_PROTOCOL", request.header("git-protocol"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(body).await.unwrap();
+    stdin.write_all(&request.body).await.unwrap();
     drop(stdin);
     child.wait_with_output().await.unwrap().stdout
 }
