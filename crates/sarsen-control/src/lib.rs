@@ -3,6 +3,7 @@
 mod access;
 mod args;
 mod build_log;
+mod commands_page;
 mod control;
 mod failure;
 mod lifecycle;
@@ -25,6 +26,7 @@ mod time;
 mod verbs;
 
 pub use access::{Action, Authorised};
+pub use commands_page::commands_page;
 pub use control::{Control, ControlSettings, Parts};
 pub use failure::{Failure, Outcome};
 pub use session::{

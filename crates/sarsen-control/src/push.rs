@@ -91,5 +91,5 @@ pub(crate) async fn from_release(
     let candidate = control.deploy(&job, release, rollout).await?;
     let registered = control.register(&job, candidate).await?;
     let routed = control.route(&job, registered).await?;
-    control.retire(&job, routed).await
+    Ok(control.retire(&job, routed).await)
 }

@@ -13,9 +13,18 @@ use crate::verbs;
 pub(crate) struct Deployed(());
 
 impl Control {
-    /// Names what is new, sees off what is old. The release serves already: what fails here is said, and mended by
-    /// the reconciler, but the deploy stands.
-    pub(crate) async fn retire(&self, job: &Job, routed: Routed) -> Outcome<Deployed> {
+    /// Names what is new, sees off what is old. The release serves already, so the deploy stands whatever happens here:
+    /// what fails is said, and mended by the reconciler.
+    pub(crate) async fn retire(&self, job: &Job, routed: Routed) -> Deployed {
+        if let Err(failure) = self.complete(job, routed).await {
+            job.log.warn(&format!(
+                "The release serves, but not everything is in order: {failure}"
+            ));
+        }
+        Deployed(())
+    }
+
+    async fn complete(&self, job: &Job, routed: Routed) -> Outcome {
         let Routed {
             candidate,
             replaced,
@@ -42,9 +51,12 @@ impl Control {
             ));
         }
         self.store_commit(job, &candidate.release).await?;
-        if !replaced.is_empty() {
-            job.log
-                .header(&format!("Draining {} replaced containers", replaced.len()));
+        match replaced.len() {
+            0 => {}
+            1 => job.log.header("Shutting down the old container"),
+            count => job
+                .log
+                .header(&format!("Shutting down {count} old containers")),
         }
         self.retirements.notify_one();
         self.run_postdeploy(job, &candidate.release, &settings)
@@ -53,7 +65,7 @@ impl Control {
         let urls = self.urls(&job.app).await?;
         job.log.header2("Application deployed:");
         urls.iter().for_each(|url| job.log.body(url));
-        Ok(Deployed(()))
+        Ok(())
     }
 
     /// Keeps the commit where Dokku does: in the app's config.
