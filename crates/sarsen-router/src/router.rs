@@ -95,7 +95,7 @@ impl Router {
     /// Waits until nothing is under way at a container that has left the table.
     ///
     /// Websockets and other tunnels are closed when [`RouterSettings::tunnel_patience`] or the deadline is over,
-    /// whichever comes first. For a container still in the table this waits for a moment of silence.
+    /// whichever comes first. For a container still in the table this waits for a moment of silence and closes nothing.
     pub async fn drain(&self, instance: i64, deadline: Duration) -> Drained {
         let Some(state) = self.survivors().get(instance) else {
             return Drained {
@@ -112,7 +112,12 @@ impl Router {
             };
         }
         let before = state.active();
-        let tunnels = state.cut_tunnels();
+        // A container that came back meanwhile keeps what it has.
+        let tunnels = if state.is_retired() {
+            state.cut_tunnels()
+        } else {
+            0
+        };
         let rest = deadline.saturating_sub(patience).max(TUNNEL_CLOSING);
         let left = match tokio::time::timeout(rest, state.quiet()).await {
             Ok(()) => 0,

@@ -172,6 +172,28 @@ async fn websockets_have_less_patience() {
 }
 
 #[tokio::test]
+async fn draining_a_container_in_use_closes_nothing() {
+    let (slow, _go) = reluctant().await;
+    let site = Site::in_front_of(&slow).await;
+    let mut socket = site.connect().await;
+    socket
+        .say("GET / HTTP/1.1\nHost: app.test\nConnection: upgrade\nUpgrade: websocket\n\n")
+        .await;
+    assert_eq!(socket.hear_head().await.unwrap().status(), 101);
+    let drained = site.router.drain(1, Duration::from_millis(50)).await;
+    assert_eq!(
+        drained,
+        Drained {
+            completed: 0,
+            cut: 1
+        }
+    );
+    assert_eq!(site.router.in_flight(1), 1);
+    drop(socket);
+    site.in_flight_becomes(1, 0).await;
+}
+
+#[tokio::test]
 async fn an_instance_may_come_back() {
     let backend = Backend::saying("here").await;
     let site = Site::in_front_of(&backend).await;
