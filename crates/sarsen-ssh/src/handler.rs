@@ -11,6 +11,7 @@ use russh::{Channel, ChannelId, ChannelOpenFailure, ChannelWriteHalf, Pty as Pty
 use sarsen_control::{Actor, Front};
 use sarsen_runtime::{StdStream, TtySize};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::command::{Answer, Order, Pty, Running, Tasks, idle_window};
 use crate::settings::SshSettings;
@@ -33,6 +34,8 @@ pub(crate) struct Handler<F> {
     connection: Connection<F>,
     actor: Option<Actor>,
     channels: HashMap<ChannelId, Slot>,
+    /// A channel counts as work until the client has closed it: who says good-bye earlier cuts the exit code off.
+    open: HashMap<ChannelId, TaskTrackerToken>,
     /// Parent of the channels' tokens: russh drops the handler when the connection ends, however it ends.
     gone: DropGuard,
 }
@@ -58,6 +61,7 @@ impl<F: Front> Handler<F> {
             connection,
             actor: None,
             channels: HashMap::new(),
+            open: HashMap::new(),
             gone: gone.drop_guard(),
         }
     }
@@ -193,6 +197,8 @@ impl<F: Front> russh::server::Handler for Handler<F> {
             git_protocol: None,
         };
         self.channels.insert(id, Slot::Open(opened));
+        let counted = self.connection.tasks.connection.token();
+        self.open.insert(id, counted);
         reply.accept().await;
         Ok(())
     }
@@ -346,6 +352,7 @@ impl<F: Front> russh::server::Handler for Handler<F> {
     }
 
     async fn channel_close(&mut self, id: ChannelId, _: &mut Session) -> Result<(), Self::Error> {
+        self.open.remove(&id);
         match self.channels.remove(&id) {
             Some(Slot::Running(running)) => running.hang_up(),
             Some(Slot::Answered(gone) | Slot::Open(Opened { gone, .. })) => gone.cancel(),

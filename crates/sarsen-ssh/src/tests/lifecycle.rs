@@ -74,14 +74,23 @@ async fn a_stopped_client_is_dropped() {
 async fn running_commands_finish_and_idle_connections_do_not_wait() {
     let fixture = Fixture::start().await;
     let _idle = fixture.client().await;
-    let held = fixture.tasks.spawn(finish(fixture.ssh("hold")));
-    eventually("it is held", || fixture.front.happened("start hold") == 1).await;
+    let mut held = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        held.spawn(finish(fixture.ssh("hold")));
+    }
+    eventually("they are held", || {
+        fixture.front.happened("start hold") == 8
+    })
+    .await;
     fixture.shutdown.cancel();
     let closed = async { while TcpStream::connect(fixture.address).await.is_ok() {} };
     timeout(LONG, closed).await.unwrap();
-    fixture.front.release();
-    let (code, out, _) = held.await.unwrap();
-    assert_eq!((code, out.as_str()), (0, "held\n"));
+    for _ in 0..8 {
+        fixture.front.release();
+    }
+    for (code, out, err) in held.join_all().await {
+        assert_eq!((code, out.as_str()), (0, "held\n"), "{err}");
+    }
     timeout(LONG, fixture.tasks.wait()).await.unwrap();
 }
 
