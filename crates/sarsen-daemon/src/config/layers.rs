@@ -20,8 +20,8 @@ const OTHER_VARIABLES: [&str; 5] = [
     "SARSEN_CACHE_DIR",
     "SARSEN_STACK",
 ];
-/// And those of the scripts that make the stack image and run tests.
-const OTHER_PREFIXES: [&str; 2] = ["SARSEN_STACK_", "SARSEN_TEST_"];
+/// And those of the scripts of `deploy`.
+const OTHER_PREFIXES: [&str; 3] = ["SARSEN_STACK_", "SARSEN_TEST_", "SARSEN_QUICKSTART_"];
 
 /// Where settings are looked for.
 #[derive(Debug, Clone, Copy)]
@@ -94,12 +94,12 @@ pub(super) fn gather(sources: &Sources<'_>) -> (Option<PathBuf>, Vec<Given>, Vec
 }
 
 fn read_file(path: &Path) -> Result<Vec<Given>, String> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => format!("There is no configuration file {}", path.display()),
-        _ => format!(
-            "Cannot read the configuration file {}: {error}",
-            path.display()
-        ),
+    let text = fs::read_to_string(path).map_err(|error| {
+        if error.kind() == ErrorKind::NotFound {
+            return format!("There is no configuration file {}", path.display());
+        }
+        let path = path.display();
+        format!("Cannot read the configuration file {path}: {error}")
     })?;
     from_text(path, &text)
 }
@@ -124,26 +124,29 @@ pub(super) fn from_text(path: &Path, text: &str) -> Result<Vec<Given>, String> {
             path: path.to_owned(),
             line,
         };
-        given.push(Given { key, value, origin });
+        given.push((offset, Given { key, value, origin }));
     });
-    Ok(given)
+    // Tables come sorted by name; people read files from the top.
+    given.sort_by_key(|(offset, _)| *offset);
+    Ok(given.into_iter().map(|(_, given)| given).collect())
 }
 
 fn flatten(prefix: &str, table: &DeTable<'_>, give: &mut impl FnMut(String, usize, Raw)) {
     for (key, value) in table.iter() {
         let name = format!("{prefix}{}", key.get_ref());
-        match value.get_ref() {
-            DeValue::Table(inner) => flatten(&format!("{name}."), inner, give),
-            other => give(name, key.span().start, raw(other)),
+        if let DeValue::Table(inner) = value.get_ref() {
+            flatten(&format!("{name}."), inner, give);
+        } else {
+            give(name, key.span().start, raw(value.get_ref()));
         }
     }
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {
-    match value {
-        DeValue::Array(items) => Raw::Many(items.iter().map(Spanned::get_ref).map(word).collect()),
-        other => Raw::One(word(other)),
+    if let DeValue::Array(items) = value {
+        return Raw::Many(items.iter().map(Spanned::get_ref).map(word).collect());
     }
+    Raw::One(word(value))
 }
 
 fn word(value: &DeValue<'_>) -> String {

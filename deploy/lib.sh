@@ -1,0 +1,90 @@
+# Sourced by the scripts of this folder: how they talk, and what they need of the machine.
+# shellcheck shell=bash
+
+step() { printf -- '-----> %s\n' "$*"; }
+note() { printf '       %s\n' "$*"; }
+die() {
+  printf ' !     %s\n' "$@" >&2
+  exit 1
+}
+
+need_root() {
+  if ((EUID != 0)); then die "$(basename "$0") starts Docker and installs packages: run it as root"; fi
+}
+
+# need_packages PACKAGE...: installs those that are missing.
+need_packages() {
+  local package missing=()
+  for package in "$@"; do
+    # The machine may have a program from elsewhere than its package.
+    case $package in
+      docker.io) if command -v dockerd >/dev/null && command -v docker >/dev/null; then continue; fi ;;
+      git | curl | gcc | make | iptables | mmdebstrap | zstd | shellcheck | perl) if command -v "$package" >/dev/null; then continue; fi ;;
+      openssh-client) if command -v ssh-keygen >/dev/null; then continue; fi ;;
+      pkg-config) if command -v pkg-config >/dev/null; then continue; fi ;;
+    esac
+    if dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed'; then continue; fi
+    missing+=("$package")
+  done
+  if ((${#missing[@]} == 0)); then return; fi
+  command -v apt-get >/dev/null || die "Please install ${missing[*]}: this machine has no apt-get to do it with"
+  step "Installing ${missing[*]}"
+  local log
+  log=$(mktemp)
+  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    die "apt-get could not install ${missing[*]}"
+  fi
+  rm -f "$log"
+}
+
+# need_rust: finds cargo, also where rustup puts it.
+need_rust() {
+  if ! command -v cargo >/dev/null && [[ -x ${HOME:-/root}/.cargo/bin/cargo ]]; then
+    PATH=${HOME:-/root}/.cargo/bin:$PATH
+  fi
+  command -v cargo >/dev/null || die 'There is no Rust here: install it (https://rustup.rs) and run this again'
+}
+
+docker_answers() { timeout 20 docker info >/dev/null 2>&1; }
+
+# need_docker PIDFILE: starts the engine when nobody answers. When it was started as a process of ours, and not as a
+# service, its number goes to PIDFILE.
+need_docker() {
+  need_packages docker.io iptables
+  if docker_answers; then return; fi
+  if [[ -d /run/systemd/system ]]; then
+    step 'Starting Docker'
+    systemctl enable --now docker >/dev/null 2>&1 || true
+  else
+    step 'Starting Docker (log: /var/log/sarsen-dockerd.log)'
+    # A file left by a crash stops the engine when another process has its number now.
+    local old
+    old=$(cat /var/run/docker.pid 2>/dev/null || true)
+    if [[ -n $old && $(cat "/proc/$old/comm" 2>/dev/null || true) != dockerd ]]; then rm -f /var/run/docker.pid; fi
+    setsid dockerd </dev/null >>/var/log/sarsen-dockerd.log 2>&1 &
+    echo $! >"$1"
+  fi
+  for _ in $(seq 240); do
+    if docker_answers; then return; fi
+    sleep 0.25
+  done
+  tail -n 15 /var/log/sarsen-dockerd.log >&2 2>/dev/null || true
+  die 'Docker does not answer: see its log'
+}
+
+# is_free PORT: nobody on this machine listens there.
+is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# free_port PORT...: the first that nobody listens on, then those after the last.
+free_port() {
+  local port
+  for port in "$@"; do
+    if is_free "$port"; then printf '%s' "$port"; return; fi
+  done
+  while ((++port < 32768)); do
+    if is_free "$port"; then printf '%s' "$port"; return; fi
+  done
+  die 'There is no free port'
+}
