@@ -169,6 +169,7 @@ impl Control {
             stdin: io.stdin,
             terminal: request.terminal,
             git_protocol: request.git_protocol,
+            folder: request.folder,
             gone: io.gone,
             force: words.force,
         };

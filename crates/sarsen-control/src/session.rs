@@ -62,6 +62,8 @@ pub struct Request {
     pub terminal: Option<Terminal>,
     /// The client's `GIT_PROTOCOL`, such as `version=2`.
     pub git_protocol: Option<String>,
+    /// Where the caller stands on this host; none when the caller is elsewhere.
+    pub folder: Option<PathBuf>,
 }
 
 /// The caller's terminal.

@@ -2,6 +2,7 @@
 //! read this table.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use sarsen_domain::AppName;
@@ -69,6 +70,8 @@ pub struct Call {
     pub terminal: Option<Terminal>,
     /// The client's `GIT_PROTOCOL`.
     pub git_protocol: Option<String>,
+    /// Where the caller stands on this host.
+    pub folder: Option<PathBuf>,
     /// Cancelled when the caller is gone.
     pub gone: CancellationToken,
     /// `--force`: no questions.
@@ -81,6 +84,16 @@ impl Call {
         self.app
             .clone()
             .ok_or_else(|| Failure::new("Please specify an app to run the command on"))
+    }
+
+    /// A file that the caller names. Only callers on this host have files to name.
+    pub fn file(&self, name: &str) -> Outcome<PathBuf> {
+        match &self.folder {
+            Some(folder) => Ok(folder.join(name)),
+            None => Err(Failure::new(
+                "Files are read on the host only: send this one on standard input instead",
+            )),
+        }
     }
 
     /// Takes the output away, for a verb that hands the streams on.

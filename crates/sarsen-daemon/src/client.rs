@@ -41,6 +41,7 @@ pub fn run(socket: &Path, argv: Vec<String>, environment: Environment<'_>) -> u8
         argv,
         terminal: screen.as_ref().map(Screen::describe),
         git_protocol: text("GIT_PROTOCOL"),
+        folder: std::env::current_dir().ok(),
     });
     converse(socket, call, &mut streams, screen.as_ref())
 }

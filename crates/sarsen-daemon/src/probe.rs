@@ -38,6 +38,7 @@ pub fn ask(socket: &Path, words: &[&str]) -> io::Result<Option<Answer>> {
         argv: words.iter().map(|word| (*word).to_owned()).collect(),
         terminal: None,
         git_protocol: None,
+        folder: None,
     });
     Frame::hello(call)?.write_to(&mut stream)?;
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

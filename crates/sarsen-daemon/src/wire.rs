@@ -71,6 +71,9 @@ pub struct Run {
     pub argv: Vec<String>,
     pub terminal: Option<Tty>,
     pub git_protocol: Option<String>,
+    /// Where the client stands, for file names among the words.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
 }
 
 /// The client's terminal.

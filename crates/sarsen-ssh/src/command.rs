@@ -97,6 +97,7 @@ impl Order {
             argv: self.argv,
             terminal,
             git_protocol: self.git_protocol,
+            folder: None,
         };
         let io = Io {
             stdin: Box::new(stdin),

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use sarsen_domain::config::ExportFormat;
 use sarsen_domain::{Config, EnvKey};
 use sarsen_store::Scope;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -46,7 +46,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "config:import",
         "[--no-restart] [--replace] [--format envfile|json] <app>|--global <file>",
         Change,
-        "Sets config vars from standard input (-)",
+        "Sets config vars from a file, or standard input (-)",
         import
     ),
     verb!(
@@ -254,22 +254,7 @@ async fn clear(control: &Control, call: &mut Call) -> Outcome {
 
 async fn import(control: &Control, call: &mut Call) -> Outcome {
     let (scope, at) = scope(call)?;
-    if call.args.get(at) != Some("-") {
-        return Err(Failure::new(
-            "Give '-' and send the file on standard input: config:import APP - < .env",
-        ));
-    }
-    let mut text = String::new();
-    let read = call
-        .take_stdin()
-        .take(IMPORT_MAX + 1)
-        .read_to_string(&mut text)
-        .await?;
-    if read as u64 > IMPORT_MAX {
-        return Err(Failure::new(
-            "The file is larger than 2 MB, which no environment can carry",
-        ));
-    }
+    let text = read_source(call, at).await?;
     let vars = match call.args.value("--format") {
         Some("json") => parse_json(&text)?,
         None | Some("envfile") => parse_envfile(&text)?,
@@ -286,6 +271,30 @@ async fn import(control: &Control, call: &mut Call) -> Outcome {
         Existing::Kept
     };
     apply(control, call, scope, vars, existing).await
+}
+
+/// What standard input (`-`) or a file on the caller's host holds.
+async fn read_source(call: &mut Call, at: usize) -> Outcome<String> {
+    let name = call.args.get(at).unwrap_or_default().to_owned();
+    let mut source: Box<dyn AsyncRead + Send + Unpin> = if name == "-" {
+        call.take_stdin()
+    } else {
+        let file = tokio::fs::File::open(call.file(&name)?).await;
+        Box::new(file.map_err(|error| {
+            Failure::new(format!("Cannot read {}: {error}", name.escape_debug()))
+        })?)
+    };
+    let mut text = String::new();
+    let read = (&mut source)
+        .take(IMPORT_MAX + 1)
+        .read_to_string(&mut text)
+        .await?;
+    if read as u64 > IMPORT_MAX {
+        return Err(Failure::new(
+            "The file is larger than 2 MB, which no environment can carry",
+        ));
+    }
+    Ok(text)
 }
 
 fn parse_json(text: &str) -> Outcome<Vec<(EnvKey, String)>> {

@@ -47,7 +47,7 @@ async fn add(control: &Control, call: &mut Call) -> Outcome {
                 .await?;
         }
         Some(path) => {
-            let file = tokio::fs::File::open(path).await;
+            let file = tokio::fs::File::open(call.file(path)?).await;
             let file = file.map_err(|error| {
                 Failure::new(format!("Cannot read {}: {error}", path.escape_debug()))
             })?;

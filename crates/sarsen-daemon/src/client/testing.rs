@@ -20,6 +20,7 @@ pub(crate) fn play(socket: &Path, argv: Vec<String>, stdin: Box<dyn Read + Send>
         argv,
         terminal: None,
         git_protocol: None,
+        folder: None,
     });
     play_call(socket, call, stdin)
 }

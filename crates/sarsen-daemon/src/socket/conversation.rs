@@ -197,6 +197,7 @@ fn work(caller: Caller) -> (Work, Option<Screen>) {
         argv: run.argv,
         terminal,
         git_protocol: run.git_protocol,
+        folder: run.folder,
     };
     (Work::Run(request), screen)
 }

@@ -196,6 +196,7 @@ fn run(words: &[&str], terminal: Option<Tty>) -> Frame {
         argv: words.iter().map(|&word| word.to_owned()).collect(),
         terminal,
         git_protocol: None,
+        folder: None,
     }))
     .unwrap()
 }
@@ -360,6 +361,7 @@ async fn what_is_not_our_language_ends_the_connection() {
         argv: vec![],
         terminal: None,
         git_protocol: None,
+        folder: None,
     }))
     .unwrap();
     let text = String::from_utf8(old.payload)
