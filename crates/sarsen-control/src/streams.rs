@@ -6,6 +6,7 @@ use sarsen_runtime::{Attached, ExecId, Runtime, StdStream};
 use tokio::io::AsyncWriteExt;
 
 use crate::failure::{Failure, Outcome};
+use crate::session::Terminal;
 use crate::table::Call;
 
 /// Whose terminal it is.
@@ -27,6 +28,8 @@ pub(crate) async fn carry(
         mut stdin,
         mut output,
     } = streams;
+    // The terminal is the process's own now: it echoes, and it says what Ctrl-C means.
+    let _raw = call.terminal.as_ref().map(Terminal::raw);
     let mut source = call.take_stdin();
     let input = async move {
         // A process may close its input early; what it prints still counts.

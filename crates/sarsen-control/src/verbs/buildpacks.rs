@@ -1,11 +1,13 @@
 //! The buildpacks of an app, in order.
 
 use sarsen_domain::BuildpackRef;
+use sarsen_domain::builder::BuildpackLocation;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach, any, apps_to_report};
 use crate::report::{self, ReportKind};
+use crate::session::Actor;
 use crate::table::{Call, Command, verb};
 
 /// The verbs of this file.
@@ -91,13 +93,21 @@ fn index(call: &Call) -> Outcome<Option<usize>> {
     }
 }
 
-fn word(call: &Call) -> Outcome<BuildpackRef> {
-    Ok(BuildpackRef::parse(call.args.get(1).unwrap_or_default())?)
+fn parse(call: &Call, text: &str) -> Outcome<BuildpackRef> {
+    let buildpack = BuildpackRef::parse(text)?;
+    let is_local = matches!(buildpack.location(), BuildpackLocation::Local(_));
+    // A path would let whoever may deploy read folders of the host.
+    if is_local && matches!(call.actor, Actor::Key { .. }) {
+        return Err(Failure::new(
+            "A buildpack on the host's disk can only be set on the host itself, not over ssh",
+        ));
+    }
+    Ok(buildpack)
 }
 
 async fn add(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let buildpack = word(call)?;
+    let buildpack = parse(call, call.args.get(1).unwrap_or_default())?;
     let mut list = control.store.buildpacks().get(&app).await?;
     if list.contains(&buildpack) {
         return Err(Failure::new(format!("Buildpack already set: {buildpack}")));
@@ -110,11 +120,11 @@ async fn add(control: &Control, call: &mut Call) -> Outcome {
 
 async fn set(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let wanted: Result<Vec<_>, _> = call
+    let wanted: Outcome<Vec<_>> = call
         .args
         .from(1)
         .iter()
-        .map(|word| BuildpackRef::parse(word))
+        .map(|word| parse(call, word))
         .collect();
     let wanted = wanted?;
     let list = if call.args.has("--replace") {
