@@ -14,7 +14,10 @@ pub(crate) fn path() -> PathBuf {
     }
     let test = std::env::current_exe().unwrap();
     // target/debug/deps/e2e-0123456789abcdef
-    let profile = test.parent().and_then(Path::parent).expect("a target folder");
+    let profile = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("a target folder");
     let binary = profile.join("sarsen");
     // Tests are processes of their own: only one of them builds.
     let turn = File::create(profile.join(".sarsen-e2e-build")).unwrap();
@@ -40,19 +43,36 @@ fn is_fresh(binary: &Path) -> bool {
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {
-    fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+    fs::metadata(path)
+        .and_then(|metadata| metadata.modified())
+        .ok()
 }
 
 fn build(profile: &Path) {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "sarsen-daemon", "--target-dir"]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--package",
+        "sarsen-daemon",
+        "--target-dir",
+    ]);
     cargo.arg(profile.parent().unwrap());
     if profile.ends_with("release") {
         cargo.arg("--release");
     }
-    let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-    assert!(status.success(), "`cargo build --package sarsen-daemon` failed: see above");
+    let status = cargo
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(
+        status.success(),
+        "`cargo build --package sarsen-daemon` failed: see above"
+    );
     // Cargo leaves a binary alone whose sources were only touched.
-    let binary = File::options().append(true).open(profile.join("sarsen")).unwrap();
+    let binary = File::options()
+        .append(true)
+        .open(profile.join("sarsen"))
+        .unwrap();
     binary.set_modified(SystemTime::now()).unwrap();
 }

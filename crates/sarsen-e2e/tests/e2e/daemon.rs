@@ -52,11 +52,17 @@ impl Daemon {
     pub(crate) fn start(&mut self) -> Duration {
         assert!(self.process.is_none(), "the daemon runs already");
         let begun = Instant::now();
-        let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .unwrap();
         let ready = self.log_text().matches(" ready").count();
         // A test that is killed takes its daemon along.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.binary);
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&self.binary);
         command.args(["serve", "--config"]).arg(&self.config);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SARSEN_") {
@@ -65,7 +71,11 @@ impl Daemon {
         }
         let mut process = Running::start_logging(command, log);
         eventually(|| {
-            assert!(process.is_running(), "the daemon ended\n{}", self.log_text());
+            assert!(
+                process.is_running(),
+                "the daemon ended\n{}",
+                self.log_text()
+            );
             let text = self.log_text();
             let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.ssh)).is_ok();
             (text.matches(" ready").count() > ready && listens())

@@ -22,14 +22,23 @@ impl Engine {
 
     pub(crate) fn run(&self, words: &[&str]) -> Ended {
         let mut docker = Command::new("docker");
-        docker.arg("--host").arg(format!("unix://{}", self.socket)).args(words);
+        docker
+            .arg("--host")
+            .arg(format!("unix://{}", self.socket))
+            .args(words);
         run(docker, b"")
     }
 
     #[track_caller]
     pub(crate) fn ask(&self, words: &[&str]) -> Vec<String> {
         let ended = self.run(words);
-        assert_eq!(ended.code, 0, "docker {}: {}", words.join(" "), ended.stderr);
+        assert_eq!(
+            ended.code,
+            0,
+            "docker {}: {}",
+            words.join(" "),
+            ended.stderr
+        );
         ended.stdout.lines().map(str::to_owned).collect()
     }
 
@@ -50,9 +59,21 @@ impl Engine {
     pub(crate) fn remove_all_of(&self, owner: &str) {
         let filter = format!("label={OWNER}={owner}");
         let filter = ["--filter", filter.as_str()];
-        self.remove(&["ps", "--all", "--quiet"], filter, &["rm", "--force", "--volumes"]);
-        self.remove(&["images", "--quiet", "--no-trunc"], filter, &["rmi", "--force"]);
-        self.remove(&["volume", "ls", "--quiet"], filter, &["volume", "rm", "--force"]);
+        self.remove(
+            &["ps", "--all", "--quiet"],
+            filter,
+            &["rm", "--force", "--volumes"],
+        );
+        self.remove(
+            &["images", "--quiet", "--no-trunc"],
+            filter,
+            &["rmi", "--force"],
+        );
+        self.remove(
+            &["volume", "ls", "--quiet"],
+            filter,
+            &["volume", "rm", "--force"],
+        );
         self.remove(&["network", "ls", "--quiet"], filter, &["network", "rm"]);
     }
 
@@ -63,7 +84,11 @@ impl Engine {
         if !found.is_empty() {
             let ended = self.run(&[remove, found.as_slice()].concat());
             if ended.code != 0 {
-                println!("docker {} left something: {}", remove.join(" "), ended.stderr);
+                println!(
+                    "docker {} left something: {}",
+                    remove.join(" "),
+                    ended.stderr
+                );
             }
         }
     }

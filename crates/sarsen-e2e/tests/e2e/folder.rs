@@ -10,7 +10,11 @@ pub(crate) fn copy_app(kind: &str, to: &Path) {
         Some(example) => here.join("../../deploy/examples").join(example),
         None => here.join("tests/apps").join(kind),
     };
-    assert!(from.is_dir(), "there is no app {kind}: {} is missing", from.display());
+    assert!(
+        from.is_dir(),
+        "there is no app {kind}: {} is missing",
+        from.display()
+    );
     copy_all(&from, to);
 }
 

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 /// Longer than anything that works takes, even on a busy machine.
@@ -78,8 +79,12 @@ impl Running {
 
     fn spawn(mut command: Command) -> Self {
         let what = format!("{command:?}");
+        // As a shell does, so that Ctrl-C reaches the program's children as well.
+        command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {what}: {error}"));
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {what}: {error}"));
         Self {
             stdout: Captured::of(child.stdout.take()),
             stderr: Captured::of(child.stderr.take()),
@@ -90,7 +95,10 @@ impl Running {
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         // A program need not read all its input.
-        self.child.stdin.as_mut().map(|stdin| stdin.write_all(bytes).and_then(|()| stdin.flush()));
+        self.child
+            .stdin
+            .as_mut()
+            .map(|stdin| stdin.write_all(bytes).and_then(|()| stdin.flush()));
     }
 
     pub(crate) fn close_stdin(&mut self) {
@@ -110,8 +118,14 @@ impl Running {
         self.child.id()
     }
 
+    /// A signal for this process alone.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// A signal for it and its children, such as Ctrl-C.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        killpg(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
     }
 
     /// Waits for its end.
@@ -183,8 +197,9 @@ impl Captured {
 }
 
 fn code(status: ExitStatus) -> i32 {
-    use std::os::unix::process::ExitStatusExt;
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
 /// Tries until it works; panics with the last complaint when it does not within half a minute.
@@ -194,13 +209,19 @@ pub(crate) fn eventually<T>(what: impl FnMut() -> Result<T, String>) -> T {
 }
 
 #[track_caller]
-pub(crate) fn eventually_within<T>(limit: Duration, mut what: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn eventually_within<T>(
+    limit: Duration,
+    mut what: impl FnMut() -> Result<T, String>,
+) -> T {
     let begun = Instant::now();
     loop {
         match what() {
             Ok(value) => return value,
             Err(complaint) => {
-                assert!(begun.elapsed() < limit, "still after {limit:?}: {complaint}");
+                assert!(
+                    begun.elapsed() < limit,
+                    "still after {limit:?}: {complaint}"
+                );
                 thread::sleep(Duration::from_millis(20));
             }
         }

@@ -13,7 +13,8 @@ use stage::Stage;
 /// Runs a script; panics at the first line that does not hold.
 pub(crate) fn play(name: &str) {
     let path = scripts().join(format!("{name}.txt"));
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let lines = parse(&text).unwrap_or_else(|complaint| panic!("{name}.txt:{complaint}"));
     let (config, lines) = match lines.split_first() {
         Some((first, rest)) if first.words == "config" => (first.block.as_str(), rest),

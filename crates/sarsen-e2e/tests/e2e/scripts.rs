@@ -20,8 +20,44 @@ macro_rules! scripts {
 
 scripts! {
     apps
+    attributes
+    autocreation
+    branches
+    buildpack
+    cancelled
+    clone
     config
+    daemon_restart
     deploy
+    domains
+    fails_in_build
+    fails_in_release
+    fails_its_check
+    fails_to_listen
+    fails_to_listen_unchecked
+    fails_to_run
+    from_image
+    killed_after_route
+    killed_in_build
+    killed_in_check
+    killed_in_release
+    killed_in_retire
+    logs
+    ports
+    postdeploy
+    rename_and_destroy
+    run
+    scale
+    shape_dockerfile
+    shape_node
+    shape_procfile
+    shape_python
+    shape_static
+    sigterm_in_push
+    ssh_keys
+    stop_and_start
+    submodule
+    two_pushes
 }
 
 #[test]
@@ -29,7 +65,10 @@ fn every_script_is_played() {
     for entry in fs::read_dir(scripts()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if let Some(name) = name.strip_suffix(".txt") {
-            assert!(ALL.contains(&name), "name {name} in tests/e2e/scripts.rs, or nobody plays it");
+            assert!(
+                ALL.contains(&name),
+                "name {name} in tests/e2e/scripts.rs, or nobody plays it"
+            );
         }
     }
 }

@@ -30,7 +30,12 @@ impl Connection {
     }
 
     /// One request; with a body it is a POST.
-    pub(crate) fn request(&mut self, host: &str, path: &str, body: Option<&str>) -> io::Result<Answer> {
+    pub(crate) fn request(
+        &mut self,
+        host: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> io::Result<Answer> {
         let (method, body) = body.map_or(("GET", ""), |body| ("POST", body));
         let length = match method {
             "POST" => format!("Content-Length: {}\r\n", body.len()),
@@ -51,8 +56,12 @@ impl Connection {
             head.push_str(&line);
             head.push('\n');
         }
-        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("not an HTTP answer: {head:?}")))?;
+        let status = head
+            .split_whitespace()
+            .nth(1)
+            .and_then(|status| status.parse().ok());
+        let status =
+            status.ok_or_else(|| io::Error::other(format!("not an HTTP answer: {head:?}")))?;
         let lower = head.to_lowercase();
         let header = |name: &str| {
             let line = lower.lines().find_map(|line| line.strip_prefix(name));

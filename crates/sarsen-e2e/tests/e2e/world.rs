@@ -67,7 +67,9 @@ impl World {
 
     pub(crate) fn make_key(&self, name: &str) {
         let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(self.path(name));
+        keygen
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+            .arg(self.path(name));
         run(keygen, b"").succeeded();
     }
 
@@ -94,7 +96,11 @@ impl World {
     pub(crate) fn ssh_as(&self, key: &str, options: &[&str], words: &[&str]) -> Command {
         let line = self.ssh_words(key);
         let mut ssh = Command::new(&line[0]);
-        ssh.args(&line[1..]).args(options).arg("dokku@127.0.0.1").arg("--").args(words);
+        ssh.args(&line[1..])
+            .args(options)
+            .arg("dokku@127.0.0.1")
+            .arg("--")
+            .args(words);
         ssh
     }
 
@@ -197,26 +203,35 @@ impl World {
     pub(crate) fn settles_on(&self, app: &str, wanted: &[&str]) {
         eventually_within(Duration::from_secs(60), || {
             let found = self.containers(app);
-            (found == wanted)
-                .then_some(())
-                .ok_or_else(|| format!("{app} should have the containers {wanted:?}, and has {found:?}"))
+            (found == wanted).then_some(()).ok_or_else(|| {
+                format!("{app} should have the containers {wanted:?}, and has {found:?}")
+            })
         });
     }
 
     /// Files that a push or a build left behind.
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
         let is_left = |path: &PathBuf| {
-            let text = path.strip_prefix(&self.daemon.data).unwrap_or(path).to_string_lossy();
+            let text = path
+                .strip_prefix(&self.daemon.data)
+                .unwrap_or(path)
+                .to_string_lossy();
             text.contains("tmp_") || text.contains("incoming") || text.ends_with(".lock")
         };
-        folder::files(&self.daemon.data).into_iter().filter(is_left).collect()
+        folder::files(&self.daemon.data)
+            .into_iter()
+            .filter(is_left)
+            .collect()
     }
 }
 
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("---- the daemon's log ----\n{}----", tail(&self.daemon.log_text()));
+            println!(
+                "---- the daemon's log ----\n{}----",
+                tail(&self.daemon.log_text())
+            );
         }
         if self.daemon.is_running() {
             self.daemon.kill();
@@ -231,7 +246,10 @@ impl Drop for World {
 fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let skipped = lines.len().saturating_sub(150);
-    lines[skipped..].iter().map(|line| format!("{line}\n")).collect()
+    lines[skipped..]
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// Where the example apps are.

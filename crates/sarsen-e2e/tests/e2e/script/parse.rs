@@ -68,7 +68,10 @@ fn blocks_and_comments() {
     assert_eq!(lines.len(), 2);
     assert_eq!((lines[0].number, lines[0].words.as_str()), (3, "write a/b"));
     assert_eq!(lines[0].block, " one\n\n");
-    assert_eq!((lines[1].number, lines[1].words.as_str()), (7, "$ ssh version"));
+    assert_eq!(
+        (lines[1].number, lines[1].words.as_str()),
+        (7, "$ ssh version")
+    );
     assert!(parse("stdin <<EOF\nx").unwrap_err().contains("no EOF"));
 }
 

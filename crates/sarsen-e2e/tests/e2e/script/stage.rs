@@ -54,10 +54,14 @@ impl Stage {
                 None => return Err("folder NAME from KIND".to_owned()),
             },
             "write" => self.world.write(&rest, &block),
-            "delete" => fs::remove_file(self.world.path(&rest)).map_err(|error| error.to_string())?,
+            "delete" => {
+                fs::remove_file(self.world.path(&rest)).map_err(|error| error.to_string())?
+            }
             "commit" => {
                 let (folder, message) = split(&rest);
-                let commit = self.world.commit(folder, if message.is_empty() { "More" } else { message });
+                let commit = self
+                    .world
+                    .commit(folder, if message.is_empty() { "More" } else { message });
                 self.names.insert("commit".to_owned(), commit);
             }
             "key" => self.world.make_key(&rest),
@@ -82,7 +86,11 @@ impl Stage {
         let (verb, rest) = split(line);
         match verb {
             "$" | "!" => self.program(verb, rest),
-            "code" => equal(&self.last.code.to_string(), rest.trim_start_matches("is "), &self.last),
+            "code" => equal(
+                &self.last.code.to_string(),
+                rest.trim_start_matches("is "),
+                &self.last,
+            ),
             "stdout" => holds(&self.last.stdout, rest, &self.last),
             "stderr" => holds(&self.last.stderr, rest, &self.last),
             "output" => holds(&self.last.all(), rest, &self.last),
@@ -125,9 +133,10 @@ impl Stage {
             return Err(format!("that should {expectation}\n{}", shown(&self.last)));
         }
         match expected {
-            Some(text) if !self.last.all().contains(text) => {
-                Err(format!("its output should contain: {text}\n{}", shown(&self.last)))
-            }
+            Some(text) if !self.last.all().contains(text) => Err(format!(
+                "its output should contain: {text}\n{}",
+                shown(&self.last)
+            )),
             _ => Ok(()),
         }
     }
@@ -163,14 +172,18 @@ impl Stage {
     }
 
     fn running(&self, name: &str) -> Result<&Running, String> {
-        self.background.get(name).ok_or_else(|| format!("there is no {name} in the background"))
+        self.background
+            .get(name)
+            .ok_or_else(|| format!("there is no {name} in the background"))
     }
 
     /// `NAME INT`
     fn signal(&self, rest: &str) -> Outcome {
         let (name, signal) = split(rest);
-        let signal: Signal = format!("SIG{signal}").parse().map_err(|_| "no such signal")?;
-        self.running(name)?.signal(signal);
+        let signal: Signal = format!("SIG{signal}")
+            .parse()
+            .map_err(|_| "no such signal")?;
+        self.running(name)?.signal_group(signal);
         Ok(())
     }
 
@@ -185,7 +198,10 @@ impl Stage {
         match (how, self.last.code) {
             ("works", 0) | ("ends", _) => Ok(()),
             ("fails", code) if code != 0 => Ok(()),
-            _ => Err(format!("it should be so that {name} {how}\n{}", shown(&self.last))),
+            _ => Err(format!(
+                "it should be so that {name} {how}\n{}",
+                shown(&self.last)
+            )),
         }
     }
 
@@ -195,7 +211,10 @@ impl Stage {
             "started" => self.world.start(),
             "stopped" => {
                 let (code, took) = self.world.daemon.stop();
-                println!("    the daemon ended with {code} after {:.1} s", took.as_secs_f64());
+                println!(
+                    "    the daemon ended with {code} after {:.1} s",
+                    took.as_secs_f64()
+                );
                 if code != 0 {
                     return Err(format!("the daemon ended with {code}"));
                 }
@@ -214,7 +233,10 @@ impl Stage {
             Some((status, text)) => (status.trim(), text.trim()),
             None => (expected.trim(), ""),
         };
-        let answer = self.world.get(app, path).map_err(|error| error.to_string())?;
+        let answer = self
+            .world
+            .get(app, path)
+            .map_err(|error| error.to_string())?;
         if answer.status.to_string() == status && answer.body.contains(text) {
             Ok(())
         } else {
@@ -224,8 +246,13 @@ impl Stage {
 
     /// `APP are NAMES`
     fn containers(&self, rest: &str) -> Outcome {
-        let (app, wanted) = rest.split_once(" are ").ok_or("containers APP are NAMES|none")?;
-        let mut wanted: Vec<&str> = wanted.split_whitespace().filter(|name| *name != "none").collect();
+        let (app, wanted) = rest
+            .split_once(" are ")
+            .ok_or("containers APP are NAMES|none")?;
+        let mut wanted: Vec<&str> = wanted
+            .split_whitespace()
+            .filter(|name| *name != "none")
+            .collect();
         wanted.sort_unstable();
         let found = self.world.containers(app.trim());
         if found == wanted {
@@ -262,5 +289,8 @@ fn holds(found: &str, expectation: &str, last: &Ended) -> Outcome {
 }
 
 fn shown(ended: &Ended) -> String {
-    format!("exit code {}\n--- stdout\n{}\n--- stderr\n{}", ended.code, ended.stdout, ended.stderr)
+    format!(
+        "exit code {}\n--- stdout\n{}\n--- stderr\n{}",
+        ended.code, ended.stdout, ended.stderr
+    )
 }
