@@ -42,6 +42,8 @@ pub struct ControlSettings {
     pub http_ip: IpAddr,
     /// The port where the router takes plain HTTP; a mapping's port 80 means this one.
     pub http_port: u16,
+    /// That port as people see it: another one when something in front forwards.
+    pub http_public_port: u16,
     /// `dokku@host`-style remotes: host and port to show to people.
     pub ssh_host: String,
     /// The port of the SSH listener.

@@ -198,7 +198,7 @@ impl Control {
     /// The addresses that an app answers at, best first.
     pub(crate) async fn urls(&self, app: &AppName) -> Outcome<Vec<String>> {
         let own = self.store.ports().list(app).await?;
-        let main = self.settings.http_port;
+        let main = self.settings.http_public_port;
         let mut ports: Vec<u16> = own
             .iter()
             .filter(|mapping| mapping.scheme == Scheme::Http)

@@ -128,6 +128,7 @@ fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> Co
         socket: config.control.socket.clone(),
         http_ip: address.ip(),
         http_port: address.port(),
+        http_public_port: config.http.public_port.unwrap_or(address.port()),
         ssh_host: config.ssh.public_host.clone().unwrap_or_else(machine::name),
         ssh_port: config
             .ssh
