@@ -1,0 +1,123 @@
+//! What scripts find around them: Dokku's variables, and `dokku` and `plugn` in front of the path.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::Path;
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+use crate::error::PluginError;
+use crate::plugins::PluginSettings;
+use crate::process::Env;
+
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Labels that Dokku puts on every container it starts, in the form of arguments for `docker run`.
+const LABELS: &str = "--label=org.label-schema.schema-version=1.0 --label=org.label-schema.vendor=dokku --label=dokku";
+/// What scripts call to fire triggers. They call it hundreds of times, so it hands over at once.
+const PLUGN: &str = "\
+#!/bin/sh
+# What plugin scripts use of plugn, by way of the daemon.
+case \"$1\" in
+trigger) shift; exec dokku plugin:trigger \"$@\" ;;
+list) exec dokku plugin:list ;;
+version) echo 'plugn: sarsen' ;;
+*) echo \" !     plugn: '$1' is not supported, only trigger, list and version\" >&2; exit 1 ;;
+esac
+";
+
+/// The variables that every script gets.
+pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
+    let user = User::from_uid(Uid::effective()).ok().flatten();
+    let group = Group::from_gid(Gid::effective()).ok().flatten();
+    let name = user.as_ref().map_or("root", |user| user.name.as_str());
+    let home = user.as_ref().map_or(Path::new("/"), |user| &user.dir);
+    let core = settings.lib_root.join("core-plugins");
+    let mut path = OsString::from(tools);
+    path.push(":");
+    path.push(SYSTEM_PATH);
+    let mut env: Env = vec![
+        ("PATH".into(), path),
+        ("HOME".into(), home.into()),
+        ("SARSEN_SOCKET".into(), settings.socket.clone().into()),
+        ("DOKKU_ROOT".into(), settings.dokku_root.clone().into()),
+        ("DOKKU_HOST_ROOT".into(), settings.dokku_root.clone().into()),
+        ("DOKKU_LIB_ROOT".into(), settings.lib_root.clone().into()),
+        (
+            "DOKKU_LIB_HOST_ROOT".into(),
+            settings.lib_root.clone().into(),
+        ),
+        ("PLUGIN_PATH".into(), settings.root.clone().into()),
+        (
+            "PLUGIN_AVAILABLE_PATH".into(),
+            settings.root.join("available").into(),
+        ),
+        (
+            "PLUGIN_ENABLED_PATH".into(),
+            settings.root.join("enabled").into(),
+        ),
+        (
+            "PLUGIN_CORE_AVAILABLE_PATH".into(),
+            core.join("available").into(),
+        ),
+        (
+            "PLUGIN_CORE_ENABLED_PATH".into(),
+            core.join("enabled").into(),
+        ),
+        ("PLUGIN_CORE_PATH".into(), core.into()),
+        ("DOKKU_PID".into(), std::process::id().to_string().into()),
+    ];
+    let group = group.as_ref().map_or(name, |group| group.name.as_str());
+    for (key, value) in [
+        ("LANG", "C.UTF-8"),
+        ("USER", name),
+        ("LOGNAME", name),
+        ("DOKKU_SYSTEM_USER", name),
+        ("DOKKU_SYSTEM_GROUP", group),
+        ("DOKKU_API_VERSION", "1"),
+        ("DOKKU_NOT_IMPLEMENTED_EXIT", "10"),
+        ("DOKKU_VALID_EXIT", "0"),
+        ("DOCKER_BIN", "docker"),
+        ("DOKKU_CONTAINER_LABEL", "dokku"),
+        ("DOKKU_GLOBAL_BUILD_ARGS", LABELS),
+        ("DOKKU_GLOBAL_RUN_ARGS", LABELS),
+    ] {
+        env.push((key.into(), value.into()));
+    }
+    env.extend(settings.env.iter().cloned());
+    env
+}
+
+/// Makes the folder that stands first in the path of scripts.
+pub(crate) fn furnish(tools: &Path, binary: &Path) -> Result<(), PluginError> {
+    let failed = PluginError::io("prepare", tools);
+    make(tools, binary).map_err(failed)
+}
+
+fn make(tools: &Path, binary: &Path) -> io::Result<()> {
+    fs::create_dir_all(tools)?;
+    // Beside it first, then renamed: scripts of an earlier daemon may be running.
+    let beside = tools.join(".new");
+    for name in ["dokku", "sarsen"] {
+        remove(&beside)?;
+        symlink(binary, &beside)?;
+        fs::rename(&beside, tools.join(name))?;
+    }
+    remove(&beside)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o755)
+        .open(&beside)?;
+    file.write_all(PLUGN.as_bytes())?;
+    drop(file);
+    fs::rename(&beside, tools.join("plugn"))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
