@@ -20,6 +20,12 @@ pub struct Answer {
 
 /// Has a command carried out; `None` when no daemon listens.
 pub fn ask(socket: &Path, words: &[&str]) -> io::Result<Option<Answer>> {
+    ask_with(socket, words, &[])
+}
+
+/// The same with something on standard input, which must fit into one frame.
+pub fn ask_with(socket: &Path, words: &[&str], stdin: &[u8]) -> io::Result<Option<Answer>> {
+    let mut stdin = Some(stdin).filter(|stdin| !stdin.is_empty());
     let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         Err(error)
@@ -47,7 +53,10 @@ pub fn ask(socket: &Path, words: &[&str]) -> io::Result<Option<Answer>> {
         match frame.kind {
             Kind::Stdout => stdout.extend(frame.payload),
             Kind::Stderr => stderr.extend(frame.payload),
-            Kind::Pull => Frame::bare(Kind::StdinEof).write_to(&mut stream)?,
+            Kind::Pull => match stdin.take() {
+                Some(bytes) => Frame::new(Kind::Stdin, bytes).write_to(&mut stream)?,
+                None => Frame::bare(Kind::StdinEof).write_to(&mut stream)?,
+            },
             Kind::Exit => {
                 return Ok(Some(Answer {
                     code: frame.payload.first().copied().unwrap_or(1),

@@ -8,19 +8,22 @@ mod logging;
 mod machine;
 mod signals;
 
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use sarsen_runtime::Runtime;
 use sd_notify::NotifyState;
 use tokio::time::timeout;
 
 use crate::command::warn;
 use crate::config::{Config, Loaded};
+use crate::house::House;
 use crate::vars::Vars;
 use assemble::Daemon;
 use components::Components;
 use handed::Handed;
-use listeners::Listeners;
+use listeners::{Listeners, SocketFile};
 use signals::Signals;
 
 /// Before requests are taken, what runs already should be known: at most so long.
@@ -56,33 +59,48 @@ fn begin(loaded: Loaded, vars: &Vars) -> Result<()> {
 
 async fn serve(config: Config, handed: Handed) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let house = crate::house::House::enter(&config.data_dir)?;
-    let listeners = Listeners::open(&config, handed).await?;
-    let mut daemon = Daemon::build(&config, house, &listeners).await?;
-    let mut components = Components::new(daemon.shutdown.clone());
-    start_behind(&daemon, &mut components).await?;
-    let socket = start_doors(&mut daemon, listeners, &mut components);
+    let (daemon, mut components, socket_file) = start(&config, handed).await?;
     notify(&[NotifyState::Ready]);
-    tracing::info!("ready");
-
-    let failed = tokio::select! {
-        signal = signals.next() => {
-            tracing::info!("{signal}: stopping");
-            None
-        }
-        name = components.first_end() => Some(name),
+    let end = tokio::select! {
+        signal = signals.next() => End::Signal(signal),
+        name = components.first_end() => End::Component(name),
     };
+    tracing::info!("{end}: stopping");
     notify(&[NotifyState::Stopping]);
-    drop(socket);
+    drop(socket_file);
     tokio::select! {
         () = drain(&daemon, &components, config.shutdown.deadline) => daemon.store.close().await,
-        signal = signals.next() => tracing::warn!("{signal} again: not waiting any longer"),
+        signal = signals.next() => warn(&format!("{signal} again: not waiting any longer")),
     }
-    match failed {
-        Some(name) => bail!("{name} ended by itself, which it never should: see the log"),
-        None => {
-            tracing::info!("stopped");
-            Ok(())
+    tracing::info!("stopped");
+    match end {
+        End::Signal(_) => Ok(()),
+        End::Component(_) => bail!("{end}, which never should: see the log"),
+    }
+}
+
+async fn start(config: &Config, handed: Handed) -> Result<(Daemon, Components, SocketFile)> {
+    let house = House::enter(&config.data_dir)?;
+    let listeners = Listeners::open(config, handed).await?;
+    let mut daemon = Daemon::build(config, house, &listeners).await?;
+    let mut components = Components::new(daemon.shutdown.clone());
+    start_behind(&daemon, &mut components).await?;
+    let socket_file = start_doors(&mut daemon, listeners, &mut components);
+    tracing::info!("ready");
+    Ok((daemon, components, socket_file))
+}
+
+/// Why the daemon ends.
+enum End {
+    Signal(&'static str),
+    Component(&'static str),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signal(name) => f.write_str(name),
+            Self::Component(name) => write!(f, "{name} has ended by itself"),
         }
     }
 }
@@ -92,24 +110,11 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
     let control = &daemon.control;
     let token = || daemon.shutdown.clone();
     components.start("the registry", daemon.registry.clone().run(token()));
-    let engine = daemon.runtime.info().await;
-    match &engine {
-        Ok(engine) => tracing::info!(
-            "Docker {} answers (API {}, BuildKit: {})",
-            engine.version,
-            engine.api_version,
-            engine.buildkit
-        ),
-        Err(error) => tracing::warn!(
-            "{error}: apps cannot be deployed or started until it does; everything else works"
-        ),
-    }
-    if engine.is_ok()
-        && timeout(CATALOG_PATIENCE, daemon.registry.synced())
+    if greet(&daemon.runtime).await {
+        // Late is better than never: the routes follow the catalog from here on.
+        timeout(CATALOG_PATIENCE, daemon.registry.synced())
             .await
-            .is_err()
-    {
-        tracing::warn!("Docker is slow to tell what runs: some apps may answer 503 for a moment");
+            .ok();
     }
     if let Err(failure) = control.refresh_routes().await {
         bail!("cannot compute the routes: {failure}");
@@ -123,12 +128,27 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
     Ok(())
 }
 
+/// Whether the engine answers. The daemon starts either way.
+async fn greet(runtime: &Runtime) -> bool {
+    match runtime.info().await {
+        Ok(engine) => {
+            let (version, api) = (engine.version, engine.api_version);
+            tracing::info!("Docker {version} answers (API {api})");
+            true
+        }
+        Err(error) => {
+            tracing::warn!("{error}: apps cannot be deployed or started until it does");
+            false
+        }
+    }
+}
+
 /// Opens the doors. The control socket's file goes away with what is returned.
 fn start_doors(
     daemon: &mut Daemon,
     listeners: Listeners,
     components: &mut Components,
-) -> listeners::SocketFile {
+) -> SocketFile {
     let shutdown = daemon.shutdown.clone();
     let token = || shutdown.clone();
     for listener in listeners.http {

@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use sarsen_control::parse_key;
@@ -13,7 +13,7 @@ use sarsen_store::Store;
 use crate::command::{NamedKey, say, warn};
 use crate::config::{DEFAULT_FILE, Loaded, TEMPLATE};
 use crate::house::House;
-use crate::probe::{Answer, ask};
+use crate::probe::{Answer, ask, ask_with};
 
 /// A key file is far smaller.
 const KEY_MAX: u64 = 64 * 1024;
@@ -34,8 +34,8 @@ fn prepare(loaded: &Loaded, key: Option<&NamedKey>) -> Result<Vec<String>> {
     let key = key.map(read_key).transpose()?;
     let config = &loaded.config;
     if ask(&config.control.socket, &["version"]).is_ok_and(|answer| answer.is_some()) {
-        if let Some((key, file)) = key {
-            done.push(add_by_daemon(&config.control.socket, &key, &file)?);
+        if let Some(key) = key {
+            done.push(add_by_daemon(&config.control.socket, &key)?);
         }
         done.push("-----> The daemon is running\n".to_owned());
         return Ok(done);
@@ -48,7 +48,7 @@ fn prepare(loaded: &Loaded, key: Option<&NamedKey>) -> Result<Vec<String>> {
     done.push(runtime.block_on(async {
         let store = Store::open(&house.database(), &house.seal_key()).await?;
         let added = match &key {
-            Some((key, _)) => add_to_store(&store, key).await,
+            Some(key) => add_to_store(&store, key).await,
             None => Ok(String::new()),
         };
         store.close().await;
@@ -93,20 +93,20 @@ fn write_config(read: Option<&Path>) -> Result<String> {
     }
 }
 
-fn read_key(named: &NamedKey) -> Result<(SshKey, PathBuf)> {
-    let path = std::path::absolute(&named.file)?;
-    let size = fs::metadata(&path)
+fn read_key(named: &NamedKey) -> Result<SshKey> {
+    let path = &named.file;
+    let size = fs::metadata(path)
         .with_context(|| format!("cannot read {}", path.display()))?
         .len();
     if size > KEY_MAX {
         bail!("{} is too large for a public key", path.display());
     }
     let text =
-        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let name = KeyName::parse(&named.name)?;
     let key = parse_key(name, &text)
         .map_err(|failure| anyhow::anyhow!("{}: {failure}", path.display()))?;
-    Ok((key, path))
+    Ok(key)
 }
 
 async fn add_to_store(store: &Store, key: &SshKey) -> Result<String> {
@@ -119,24 +119,29 @@ async fn add_to_store(store: &Store, key: &SshKey) -> Result<String> {
 }
 
 /// A daemon that runs knows its database best.
-fn add_by_daemon(socket: &Path, key: &SshKey, file: &Path) -> Result<String> {
-    let file = file.to_str().context("the key file's name is not UTF-8")?;
+fn add_by_daemon(socket: &Path, key: &SshKey) -> Result<String> {
     let list = command(
         socket,
         &["ssh-keys:list", "--format", "json", key.name.as_str()],
+        "",
     )?;
     if list.code == 0 && list.stdout.contains(&key.fingerprint) {
         return Ok(already(key));
     }
-    let answer = command(socket, &["ssh-keys:add", key.name.as_str(), file])?;
+    let answer = command(
+        socket,
+        &["ssh-keys:add", key.name.as_str()],
+        &key.public_key,
+    )?;
     if answer.code != 0 {
         bail!("{}", answer.stderr.trim().trim_start_matches('!').trim());
     }
     Ok(added(key))
 }
 
-fn command(socket: &Path, words: &[&str]) -> Result<Answer> {
-    ask(socket, words)?.with_context(|| format!("the daemon at {} went away", socket.display()))
+fn command(socket: &Path, words: &[&str], stdin: &str) -> Result<Answer> {
+    ask_with(socket, words, stdin.as_bytes())?
+        .with_context(|| format!("the daemon at {} went away", socket.display()))
 }
 
 fn added(key: &SshKey) -> String {

@@ -125,7 +125,7 @@ fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> Co
     ControlSettings {
         owner,
         data_dir: config.data_dir.clone(),
-        socket: config.control.socket.clone(),
+        socket: listeners.socket_path.clone(),
         http_ip: address.ip(),
         http_port: address.port(),
         http_public_port: config.http.public_port.unwrap_or(address.port()),

@@ -63,7 +63,6 @@ impl Components {
         loop {
             let ended = self.ends.1.recv().await;
             if let (Some(name), false) = (ended, self.shutdown.is_cancelled()) {
-                tracing::error!("{name} has ended: stopping");
                 return name;
             }
         }

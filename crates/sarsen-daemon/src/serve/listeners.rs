@@ -21,6 +21,8 @@ pub(super) struct Listeners {
     pub(super) web: Vec<TcpListener>,
     pub(super) control: UnixListener,
     pub(super) socket_file: SocketFile,
+    /// Where the control socket is reached.
+    pub(super) socket_path: PathBuf,
     /// The main address of each.
     pub(super) ssh_address: SocketAddr,
     pub(super) http_address: SocketAddr,
@@ -36,8 +38,14 @@ impl Listeners {
         let ssh = tcp("ssh.listen", handed.ssh, &config.ssh.listen).await?;
         let http = tcp("http.listen", handed.http, &config.http.listen).await?;
         let web = tcp("web.listen", handed.web, config.web.listen.as_slice()).await?;
+        let mut socket_path = config.control.socket.clone();
         let (control, socket_file) = match handed.control {
-            Some(listener) => (UnixListener::from_std(listener)?, SocketFile(None)),
+            Some(listener) => {
+                if let Some(path) = listener.local_addr()?.as_pathname() {
+                    path.clone_into(&mut socket_path);
+                }
+                (UnixListener::from_std(listener)?, SocketFile(None))
+            }
             None => control(&config.control).await?,
         };
         let first =
@@ -52,6 +60,7 @@ impl Listeners {
             web,
             control,
             socket_file,
+            socket_path,
         })
     }
 }
@@ -72,6 +81,12 @@ async fn tcp(
 ) -> Result<Vec<TcpListener>> {
     let mut listeners = Vec::new();
     for listener in handed {
+        let address = listener.local_addr()?;
+        if !addresses.contains(&address) {
+            tracing::warn!(
+                "listening on {address}, where the service manager says, whatever {key} says"
+            );
+        }
         listeners.push(TcpListener::from_std(listener)?);
     }
     if !listeners.is_empty() {
