@@ -105,10 +105,6 @@ impl Daemon {
         self.process.as_mut().is_some_and(Running::is_running)
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.as_ref().expect("the daemon runs").pid()
-    }
-
     /// What the daemon calls itself on containers.
     pub(crate) fn owner(&self) -> Option<String> {
         let text = fs::read_to_string(self.data.join("owner")).ok()?;

@@ -13,9 +13,14 @@
 mod binary;
 mod daemon;
 mod engine;
+mod engine_restart;
 mod folder;
+mod kill;
+mod load;
 mod program;
+mod rollback;
 mod script;
 mod scripts;
+mod terminal;
 mod web;
 mod world;

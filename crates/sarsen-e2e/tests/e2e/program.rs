@@ -114,10 +114,6 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// A signal for this process alone.
     pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();

@@ -244,18 +244,22 @@ impl Stage {
         }
     }
 
-    /// `APP are NAMES`
+    /// `APP are NAMES`, `APP count N`
     fn containers(&self, rest: &str) -> Outcome {
-        let (app, wanted) = rest
-            .split_once(" are ")
-            .ok_or("containers APP are NAMES|none")?;
-        let mut wanted: Vec<&str> = wanted
+        let (app, rest) = split(rest);
+        let (how, wanted) = split(rest);
+        let found = self.world.containers(app);
+        let mut names: Vec<&str> = wanted
             .split_whitespace()
             .filter(|name| *name != "none")
             .collect();
-        wanted.sort_unstable();
-        let found = self.world.containers(app.trim());
-        if found == wanted {
+        names.sort_unstable();
+        let holds = match how {
+            "are" => found == names,
+            "count" => found.len().to_string() == wanted,
+            _ => return Err("containers APP are NAMES | count N".to_owned()),
+        };
+        if holds {
             Ok(())
         } else {
             Err(format!("{app} has the containers {found:?}"))
