@@ -4,8 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use sarsen_control::Control;
-use sarsen_control::overview::Pulse;
+use sarsen_control::overview::{AppStats, RouterStats};
 use serde_json::json;
 
 use crate::Web;
@@ -14,6 +13,8 @@ use crate::pages::denied;
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
 
 /// 200 while the store answers. An engine that is down is told, but apps that run are served all the same.
 pub(crate) async fn health(State(web): State<Web>, viewer: Result<Viewer, Response>) -> Response {
@@ -29,110 +30,77 @@ pub(crate) async fn health(State(web): State<Web>, viewer: Result<Viewer, Respon
     let word = |fine: bool| if fine { "ok" } else { "unreachable" };
     let body =
         json!({ "version": VERSION, "store": word(pulse.store), "docker": word(pulse.engine) });
-    (
-        status,
-        [(CONTENT_TYPE, "application/json")],
-        format!("{body}\n"),
-    )
-        .into_response()
+    let kind = [(CONTENT_TYPE, "application/json")];
+    (status, kind, format!("{body}\n")).into_response()
 }
 
 pub(crate) async fn metrics(State(web): State<Web>, viewer: Result<Viewer, Response>) -> Response {
     if !web.on_loopback && viewer.is_err() {
         return denied();
     }
-    let text = text(&web.control, web.control.pulse().await);
-    (
-        [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        text,
-    )
-        .into_response()
+    let pulse = web.control.pulse().await;
+    let mut text = Exposition::default();
+    let info = format!("{{version=\"{VERSION}\"}}");
+    text.family("info", GAUGE, "The version of the daemon.", [(info, 1)]);
+    let up = u64::from(pulse.engine);
+    text.value("docker_up", GAUGE, "Whether the engine answers.", up);
+    requests(&mut text, &web.control.router_stats());
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, text.0).into_response()
 }
 
-/// Names of apps hold nothing that would have to be escaped.
-fn text(control: &Control, pulse: Pulse) -> String {
-    let stats = control.router_stats();
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, help: &str, lines: Vec<(String, u64)>| {
-        text.push_str(&format!(
-            "# HELP sarsen_{name} {help}\n# TYPE sarsen_{name} {kind}\n"
-        ));
+fn requests(text: &mut Exposition, stats: &RouterStats) {
+    let by_class = |app: &AppStats| {
+        let name = app.app.clone();
+        let label = move |class| format!("{{app=\"{name}\",class=\"{class}\"}}");
+        CLASSES.map(label).into_iter().zip(app.by_class)
+    };
+    let per_app = |count: fn(&AppStats) -> u64| {
+        let line = move |app: &AppStats| (format!("{{app=\"{}\"}}", app.app), count(app));
+        stats.apps.iter().map(line)
+    };
+    let help = "Requests that ended, by app and class of status.";
+    let counts = stats.apps.iter().flat_map(by_class);
+    text.family("http_requests_total", COUNTER, help, counts);
+    let help = "Requests that the router could not complete, or that the client gave up.";
+    let errors = per_app(|app| app.errors);
+    text.family("http_errors_total", COUNTER, help, errors);
+    let help = "Bytes of response bodies, and of upgraded connections in both directions.";
+    text.family("http_bytes_total", COUNTER, help, per_app(|app| app.bytes));
+    let connections = stats.connections as u64;
+    let help = "Connections of clients.";
+    text.value("http_connections", GAUGE, help, connections);
+    let help = "Requests for a host that no app answers to.";
+    let unknown = stats.unknown_host;
+    text.value("http_unknown_host_total", COUNTER, help, unknown);
+    let help = "Requests refused before an app was looked up.";
+    let bad = stats.bad_requests;
+    text.value("http_bad_requests_total", COUNTER, help, bad);
+    let help = "Lines of the access log that were dropped.";
+    let dropped = stats.log_lines_dropped;
+    text.value("access_log_dropped_total", COUNTER, help, dropped);
+}
+
+/// Text under construction. Names of apps hold nothing that would have to be escaped.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn family(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        lines: impl IntoIterator<Item = (String, u64)>,
+    ) {
+        let head = format!("# HELP sarsen_{name} {help}\n# TYPE sarsen_{name} {kind}\n");
+        self.0.push_str(&head);
         for (labels, value) in lines {
-            text.push_str(&format!("sarsen_{name}{labels} {value}\n"));
+            self.0.push_str(&format!("sarsen_{name}{labels} {value}\n"));
         }
-    };
-    let one = |value: u64| vec![(String::new(), value)];
-    let per_app = |value: fn(&_) -> u64| {
-        let line = |app| (format!("{{app=\"{}\"}}", name_of(app)), value(app));
-        stats.apps.iter().map(line).collect::<Vec<_>>()
-    };
-    let by_class = stats.apps.iter().flat_map(|app| {
-        let line = |(class, count): (&str, &u64)| {
-            (format!("{{app=\"{}\",class=\"{class}\"}}", app.app), *count)
-        };
-        CLASSES
-            .into_iter()
-            .zip(&app.by_class)
-            .map(line)
-            .collect::<Vec<_>>()
-    });
-    family(
-        "info",
-        "gauge",
-        "The version of the daemon.",
-        vec![(format!("{{version=\"{VERSION}\"}}"), 1)],
-    );
-    family(
-        "docker_up",
-        "gauge",
-        "Whether the container engine answers.",
-        one(pulse.engine.into()),
-    );
-    family(
-        "http_requests_total",
-        "counter",
-        "Requests that ended, by app and class of status.",
-        by_class.collect(),
-    );
-    family(
-        "http_errors_total",
-        "counter",
-        "Requests that the router could not complete, or that the client gave up.",
-        per_app(|app: &sarsen_control::overview::AppStats| app.errors),
-    );
-    family(
-        "http_bytes_total",
-        "counter",
-        "Bytes of response bodies, and of upgraded connections in both directions.",
-        per_app(|app| app.bytes),
-    );
-    family(
-        "http_connections",
-        "gauge",
-        "Connections of clients.",
-        one(stats.connections as u64),
-    );
-    family(
-        "http_unknown_host_total",
-        "counter",
-        "Requests for a host that no app answers to.",
-        one(stats.unknown_host),
-    );
-    family(
-        "http_bad_requests_total",
-        "counter",
-        "Requests refused before an app was looked up.",
-        one(stats.bad_requests),
-    );
-    family(
-        "access_log_dropped_total",
-        "counter",
-        "Lines of the access log that were dropped.",
-        one(stats.log_lines_dropped),
-    );
-    text
-}
+    }
 
-fn name_of(app: &sarsen_control::overview::AppStats) -> &str {
-    app.app.as_str()
+    fn value(&mut self, name: &str, kind: &str, help: &str, value: u64) {
+        self.family(name, kind, help, [(String::new(), value)]);
+    }
 }

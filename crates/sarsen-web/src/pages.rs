@@ -160,7 +160,7 @@ pub(crate) async fn icon() -> Response {
 
 /// What everybody without a session sees.
 pub(crate) fn denied() -> Response {
-    message(StatusCode::UNAUTHORIZED, MessagePage {
+    message(StatusCode::UNAUTHORIZED, &MessagePage {
         viewer: String::new(),
         title: "Not signed in",
         text: "This page is for people with a link, which works once and within 15 minutes. To get one, run this on \
@@ -174,7 +174,7 @@ pub(crate) fn denied() -> Response {
 fn missing(viewer: Viewer, what: &str) -> Response {
     message(
         StatusCode::NOT_FOUND,
-        MessagePage {
+        &MessagePage {
             viewer: viewer.name,
             title: "Not found",
             text: format!("There is no such {what}."),
@@ -188,7 +188,7 @@ fn broken(failure: &Failure) -> Response {
     tracing::error!(error = %failure, "a page of the dashboard cannot be made");
     message(
         StatusCode::INTERNAL_SERVER_ERROR,
-        MessagePage {
+        &MessagePage {
             viewer: String::new(),
             title: "Something is wrong",
             text: failure.message.clone(),
@@ -205,8 +205,8 @@ fn show(page: Outcome<impl Template>) -> Response {
     }
 }
 
-fn message(status: StatusCode, page: MessagePage) -> Response {
-    (status, render(&page)).into_response()
+fn message(status: StatusCode, page: &MessagePage) -> Response {
+    (status, render(page)).into_response()
 }
 
 fn render(page: &impl Template) -> Response {
