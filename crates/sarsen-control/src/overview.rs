@@ -9,9 +9,10 @@ use sarsen_domain::{
     AppName, BuildId, BuildStatus, CommitId, Health, ProcessIndex, ProcessType, ReleaseNumber,
 };
 use sarsen_registry::Catalog;
-use sarsen_router::{AppRoute, RouterStats};
+use sarsen_router::AppRoute;
 use sarsen_store::{AppSummary, Instance, InstanceState};
 
+pub use sarsen_router::{AppStats, RouterStats};
 pub use sarsen_store::{BuildRecord, ReleaseSummary};
 
 use crate::control::Control;

@@ -24,7 +24,7 @@ const DOCTOR: &str = "doctor [--config FILE] [--set section.key=value]...";
 const CHECK_CONFIG: &str = "check-config [--config FILE] [--set section.key=value]...";
 
 /// Runs as called; gives the exit code. Everything that is not the daemon's own business goes to the daemon.
-pub fn run(arguments: impl Iterator<Item = OsString>, vars: Vars) -> u8 {
+pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
     let mut arguments = arguments;
     let program = arguments.next().map(PathBuf::from).unwrap_or_default();
     let environment = |name: &str| vars.get(name).map(OsString::from);
@@ -43,18 +43,18 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: Vars) -> u8 {
     };
     match words.split_first() {
         Some((word, rest)) if word == "serve" => {
-            with_config(SERVE, rest, &vars, |loaded, _| serve::run(loaded, &vars))
+            with_config(SERVE, rest, vars, |loaded, _| serve::run(loaded, vars))
         }
         Some((word, rest)) if word == "setup" => {
-            with_config(SETUP, rest, &vars, |loaded, options| {
+            with_config(SETUP, rest, vars, |loaded, options| {
                 setup::run(&loaded, options.key.as_ref())
             })
         }
         Some((word, rest)) if word == "doctor" => {
-            with_options(DOCTOR, rest, |options| doctor::run(&load(options, &vars)))
+            with_options(DOCTOR, rest, |options| doctor::run(&load(options, vars)))
         }
         Some((word, rest)) if word == "check-config" => {
-            with_config(CHECK_CONFIG, rest, &vars, |loaded, _| say(&loaded.show()))
+            with_config(CHECK_CONFIG, rest, vars, |loaded, _| say(&loaded.show()))
         }
         _ => client::run(socket, words, &environment),
     }

@@ -8,6 +8,6 @@ fn main() -> ExitCode {
     // Nothing before this: scripts call us hundreds of times.
     ExitCode::from(command::run(
         std::env::args_os(),
-        std::env::vars_os().collect(),
+        &std::env::vars_os().collect(),
     ))
 }

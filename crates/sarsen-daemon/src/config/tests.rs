@@ -106,66 +106,68 @@ fn what_is_shown_can_be_read_again() {
     );
 }
 
+/// A file, and a part of what is said about it.
+const COMPLAINTS: [(&str, &str); 16] = [
+    (
+        "[http]\n\nlisten = '80'",
+        "http.listen cannot be \"80\" (F:3): a list, each of them an address and a port",
+    ),
+    (
+        "[http]\nlisten = []",
+        "http.listen is empty: name at least one address",
+    ),
+    (
+        "[http]\nlisten = ['0.0.0.0:80', '[::]:81']",
+        "http.listen names different ports",
+    ),
+    (
+        "[http]\nlisen = 1",
+        "There is no setting http.lisen (F:2): did you mean http.listen?",
+    ),
+    (
+        "colour = 1",
+        "There is no setting colour (F:1): see docs/configuration.md",
+    ),
+    ("http = 1", "There is no setting http (F:1)"),
+    (
+        "[deploy]\nkeep_releases = 0",
+        "deploy.keep_releases cannot be \"0\" (F:2): a number of at least 1",
+    ),
+    (
+        "data_dir = 'here'",
+        "data_dir cannot be \"here\" (F:1): an absolute path",
+    ),
+    (
+        "[shutdown]\ndeadline = 30",
+        "shutdown.deadline cannot be \"30\" (F:2): a time such as \"30s\"",
+    ),
+    ("[build]\nallow_private_hosts = 'yes'", "true or false"),
+    (
+        "[build]\ntime_limit = '10m'",
+        "build.silence_limit is longer",
+    ),
+    (
+        "[log]\nlevel = 'loud'",
+        "log.level cannot be \"loud\" (F:2): error, warn, info",
+    ),
+    (
+        "domain = '*.x'",
+        "domain cannot be \"*.x\" (F:1): a host name such as",
+    ),
+    (
+        "[http]\ntrusted_proxies = ['x']",
+        "Invalid proxy address 'x'",
+    ),
+    (
+        "[docker]\nbuild_engine = 'podman'",
+        "\"auto\", \"buildkit\" or \"classic\"",
+    ),
+    ("a = \nb = 1", "F:1: "),
+];
+
 #[test]
 fn complaints_say_where_and_what() {
-    let cases = [
-        (
-            "[http]\n\nlisten = '80'",
-            "http.listen cannot be \"80\" (F:3): a list, each of them an address and a port",
-        ),
-        (
-            "[http]\nlisten = []",
-            "http.listen is empty: name at least one address",
-        ),
-        (
-            "[http]\nlisten = ['0.0.0.0:80', '[::]:81']",
-            "http.listen names different ports",
-        ),
-        (
-            "[http]\nlisen = 1",
-            "There is no setting http.lisen (F:2): did you mean http.listen?",
-        ),
-        (
-            "colour = 1",
-            "There is no setting colour (F:1): see docs/configuration.md",
-        ),
-        ("http = 1", "There is no setting http (F:1)"),
-        (
-            "[deploy]\nkeep_releases = 0",
-            "deploy.keep_releases cannot be \"0\" (F:2): a number of at least 1",
-        ),
-        (
-            "data_dir = 'here'",
-            "data_dir cannot be \"here\" (F:1): an absolute path",
-        ),
-        (
-            "[shutdown]\ndeadline = 30",
-            "shutdown.deadline cannot be \"30\" (F:2): a time such as \"30s\"",
-        ),
-        ("[build]\nallow_private_hosts = 'yes'", "true or false"),
-        (
-            "[build]\ntime_limit = '10m'",
-            "build.silence_limit is longer",
-        ),
-        (
-            "[log]\nlevel = 'loud'",
-            "log.level cannot be \"loud\" (F:2): error, warn, info",
-        ),
-        (
-            "domain = '*.x'",
-            "domain cannot be \"*.x\" (F:1): a host name such as",
-        ),
-        (
-            "[http]\ntrusted_proxies = ['x']",
-            "Invalid proxy address 'x'",
-        ),
-        (
-            "[docker]\nbuild_engine = 'podman'",
-            "\"auto\", \"buildkit\" or \"classic\"",
-        ),
-        ("a = \nb = 1", "F:1: "),
-    ];
-    for (file, expected) in cases {
+    for (file, expected) in COMPLAINTS {
         let complaint = complaint(file);
         assert!(complaint.contains(expected), "{file:?}: {complaint}");
     }
