@@ -94,7 +94,8 @@ impl AppRow {
             processes: format!("{}/{}", app.live, app.wanted),
             last_build: app.last_build.map_or("", BuildStatus::as_str),
             last_build_tone: app.last_build.map_or("idle", build_tone),
-            url: app.url.clone(),
+            // Nothing answers there before the first deploy.
+            url: app.url.clone().filter(|_| app.condition != Condition::NeverDeployed),
         }
     }
 }
