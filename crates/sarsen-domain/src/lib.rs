@@ -3,6 +3,7 @@
 //! Text from outside becomes one of these types once, at the edge, and is never parsed again. Errors here
 //! are sentences for the person who typed the text.
 
+pub mod addon;
 pub mod app_json;
 pub mod build;
 pub mod builder;
@@ -22,6 +23,7 @@ pub mod secret;
 pub mod service;
 pub mod ssh_key;
 
+pub use addon::{AddonName, ServiceName};
 pub use app_json::AppJson;
 pub use build::{BuildId, BuildKind, BuildSource, BuildStatus};
 pub use builder::{BuilderKind, BuildpackRef};

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod hijack;
 mod images;
+mod networks;
 mod produce;
 mod progress;
 mod read;
@@ -230,6 +231,23 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn remove_volume(&self, name: &str) -> Result<()> {
         self.delete_volume(name).await
+    }
+
+    async fn ensure_network(&self, name: &str, labels: &[(String, String)]) -> Result<()> {
+        self.create_network(name, labels).await
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<()> {
+        self.delete_network(name).await
+    }
+
+    async fn connect_network(
+        &self,
+        id: &ContainerId,
+        network: &str,
+        aliases: &[String],
+    ) -> Result<()> {
+        self.join_network(id, network, aliases).await
     }
 }
 

@@ -9,6 +9,7 @@ mod containers;
 mod engine;
 mod images;
 mod listen;
+mod networks;
 mod state;
 mod streams;
 
@@ -109,6 +110,9 @@ pub enum Operation {
     RemoveImage,
     EnsureVolume,
     RemoveVolume,
+    EnsureNetwork,
+    RemoveNetwork,
+    ConnectNetwork,
 }
 
 /// A call that came in.
@@ -196,6 +200,16 @@ impl FakeRuntime {
     /// Names of all volumes.
     pub fn volumes(&self) -> Vec<String> {
         self.state().volumes.keys().cloned().collect()
+    }
+
+    /// Names of all networks that were made.
+    pub fn networks(&self) -> Vec<String> {
+        self.state().networks.iter().cloned().collect()
+    }
+
+    /// The networks that a container is on, in the order that it joined them.
+    pub fn networks_of(&self, id: &ContainerId) -> Result<Vec<String>> {
+        self.look(|state| Ok(state.container(id)?.networks.clone()))
     }
 
     /// The container's program ends by itself with this code.

@@ -124,4 +124,17 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn ensure_volume(&self, name: &str, labels: &[(String, String)]) -> Result<()>;
     /// Removes a named volume; gone is fine.
     async fn remove_volume(&self, name: &str) -> Result<()>;
+
+    /// Makes a network for containers of this host if none of this name is there.
+    async fn ensure_network(&self, name: &str, labels: &[(String, String)]) -> Result<()>;
+    /// Takes every container off a network and removes it; gone is fine.
+    async fn remove_network(&self, name: &str) -> Result<()>;
+    /// Puts a container, running or not, on one more network, where others find it under these names too. On it
+    /// already is fine.
+    async fn connect_network(
+        &self,
+        id: &ContainerId,
+        network: &str,
+        aliases: &[String],
+    ) -> Result<()>;
 }

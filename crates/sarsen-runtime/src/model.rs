@@ -68,6 +68,16 @@ pub struct ContainerSpec {
     pub log_max_size: Option<String>,
     /// Removed by the engine when it ends.
     pub auto_remove: bool,
+    /// The network it is on instead of the engine's default one.
+    pub network: Option<NetworkPlace>,
+}
+
+/// A container's place on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkPlace {
+    pub network: String,
+    /// Names that others on the network find it by, besides its own.
+    pub aliases: Vec<String>,
 }
 
 /// What the engine does when a container exits.

@@ -104,7 +104,7 @@ impl ConfigVars<'_> {
     }
 }
 
-async fn put(
+pub(crate) async fn put(
     connection: &mut SqliteConnection,
     sealer: &Sealer,
     app_id: Option<i64>,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sarsen_domain::{AppName, BuildId, KeyName, ReleaseNumber};
+use sarsen_domain::{AppName, BuildId, KeyName, ReleaseNumber, ServiceName};
 
 /// Any failure of the store.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +69,15 @@ pub enum Conflict {
     /// The promotion would leave two live containers in one place of the formation.
     #[error("A container of build {0} would take a place that another one still holds")]
     PlaceTaken(BuildId),
+    /// Another service of the addon has the name.
+    #[error("Service {0} already exists")]
+    ServiceExists(ServiceName),
+    /// Apps use the service.
+    #[error("Cannot delete linked service {0}: unlink it from its apps first")]
+    ServiceLinked(ServiceName),
+    /// The app uses the service already.
+    #[error("Service {0} is linked to {1} already")]
+    LinkExists(ServiceName, AppName),
 }
 
 /// Why a value cannot be sealed or opened.

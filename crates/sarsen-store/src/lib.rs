@@ -20,6 +20,7 @@ mod releases;
 mod rows;
 mod scope;
 mod seal;
+mod services;
 mod ssh_keys;
 mod store;
 #[cfg(test)]
@@ -38,5 +39,6 @@ pub use ports::Ports;
 pub use properties::Properties;
 pub use releases::{NewRelease, ReleaseSummary, Releases};
 pub use scope::Scope;
+pub use services::{NewService, ServiceRecord, ServiceState, Services};
 pub use ssh_keys::SshKeys;
 pub use store::Store;

@@ -22,6 +22,8 @@ pub(crate) enum Place<'a> {
     Config { app_id: Option<i64>, key: &'a str },
     /// The whole environment of a release.
     Release { app_id: i64, number: i64 },
+    /// The passwords of a service.
+    Service { id: i64 },
 }
 
 impl Sealer {
@@ -68,6 +70,7 @@ impl Place<'_> {
             Self::Canary => "the key check".to_owned(),
             Self::Config { key, .. } => (*key).to_owned(),
             Self::Release { number, .. } => format!("the config of release v{number}"),
+            Self::Service { .. } => "the passwords of a service".to_owned(),
         }
     }
 }
@@ -83,6 +86,7 @@ impl fmt::Display for Place<'_> {
                 key,
             } => write!(f, "sarsen/config/{id}/{key}"),
             Self::Release { app_id, number } => write!(f, "sarsen/release/{app_id}/{number}"),
+            Self::Service { id } => write!(f, "sarsen/service/{id}"),
         }
     }
 }

@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::seal::{Place, Sealer};
 use crate::{
     Apps, Buildpacks, Builds, ConfigVars, Domains, Events, Formations, Instances, Ports,
-    Properties, Releases, SealError, SshKeys, StoreError, key_file,
+    Properties, Releases, SealError, Services, SshKeys, StoreError, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -131,6 +131,11 @@ impl Store {
     /// Containers that we mean to have.
     pub fn instances(&self) -> Instances<'_> {
         Instances(self)
+    }
+
+    /// Services of addons, and their links to apps.
+    pub fn services(&self) -> Services<'_> {
+        Services(self)
     }
 
     /// The audit trail.

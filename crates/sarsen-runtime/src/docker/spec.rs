@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, RestartPolicy as EnginePolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, HostConfig, HostConfigLogConfig, NetworkingConfig,
+    RestartPolicy as EnginePolicy, RestartPolicyNameEnum,
 };
 
-use crate::{ContainerSpec, RestartPolicy};
+use super::networks::endpoint;
+use crate::{ContainerSpec, NetworkPlace, RestartPolicy};
 
 /// What an ordinary image needs when its entry point starts as root, prepares folders, and becomes another user
 /// (nginx, postgres, redis, mysql, most official images do):
@@ -52,6 +53,7 @@ pub(super) fn create_body(spec: &ContainerSpec) -> ContainerCreateBody {
         tty: Some(spec.tty),
         stop_timeout: spec.stop_timeout.map(i64::from),
         host_config: Some(host_config(spec)),
+        networking_config: spec.network.as_ref().map(networking),
         ..ContainerCreateBody::default()
     }
 }
@@ -67,6 +69,14 @@ pub(super) fn restart_policy(policy: RestartPolicy) -> EnginePolicy {
     EnginePolicy {
         name: Some(name),
         maximum_retry_count: Some(i64::from(most)),
+    }
+}
+
+/// With the name alone the container would be on the network too, but without its other names.
+fn networking(place: &NetworkPlace) -> NetworkingConfig {
+    let endpoint = endpoint(&place.aliases);
+    NetworkingConfig {
+        endpoints_config: Some(HashMap::from([(place.network.clone(), endpoint)])),
     }
 }
 
@@ -88,6 +98,7 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
             .then(|| vec!["no-new-privileges".to_owned()]),
         log_config: spec.log_max_size.as_deref().map(log_config),
         auto_remove: Some(spec.auto_remove),
+        network_mode: spec.network.as_ref().map(|place| place.network.clone()),
         ..HostConfig::default()
     }
 }

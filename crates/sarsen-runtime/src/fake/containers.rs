@@ -38,11 +38,8 @@ impl FakeRuntime {
         let running = self.change(|state| {
             state.run(id)?;
             let container = state.container_mut(id)?;
-            let network = "bridge".to_owned();
-            container
-                .info
-                .addresses
-                .insert(network, IpAddr::V4(address));
+            let networks = container.networks.iter().cloned();
+            container.info.addresses = networks.map(|n| (n, IpAddr::V4(address))).collect();
             Ok(container.running.clone())
         })?;
         for listener in listeners {
@@ -122,6 +119,9 @@ impl State {
         let image = image.ok_or_else(|| no_such_image(&spec.image))?;
         if let Some(name) = &spec.name {
             self.name_is_free(name)?;
+        }
+        if let Some(place) = &spec.network {
+            self.network_is_there(&place.network)?;
         }
         let id = ContainerId::parse(&self.fresh_id()).map_err(|error| invalid(&error))?;
         let name = match &spec.name {

@@ -173,6 +173,28 @@ impl ContainerRuntime for FakeRuntime {
         self.enter(Operation::RemoveVolume, name)?;
         self.change(|state| state.remove_volume(name))
     }
+
+    async fn ensure_network(&self, name: &str, _labels: &[(String, String)]) -> Result<()> {
+        self.enter(Operation::EnsureNetwork, name)?;
+        self.change(|state| state.networks.insert(name.to_owned()));
+        Ok(())
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<()> {
+        self.enter(Operation::RemoveNetwork, name)?;
+        self.change(|state| state.remove_network(name));
+        Ok(())
+    }
+
+    async fn connect_network(
+        &self,
+        id: &ContainerId,
+        network: &str,
+        _aliases: &[String],
+    ) -> Result<()> {
+        self.enter_for(Operation::ConnectNetwork, id)?;
+        self.change(|state| state.join_network(id, network))
+    }
 }
 
 impl FakeRuntime {

@@ -1,6 +1,6 @@
 //! Everything the fake engine holds, and how it changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) containers: Vec<Container>,
     pub(super) images: Vec<ImageInfo>,
     pub(super) volumes: BTreeMap<String, Vec<(String, String)>>,
+    pub(super) networks: BTreeSet<String>,
     pub(super) events: Vec<ContainerEvent>,
     /// Exit codes of commands, by exec id; `None` while they run.
     pub(super) execs: BTreeMap<String, Option<i64>>,
@@ -39,6 +40,8 @@ pub(super) struct Container {
     pub(super) spec: ContainerSpec,
     pub(super) logs: Vec<LogChunk>,
     pub(super) files: BTreeMap<String, Bytes>,
+    /// The networks it is on, in the order that it joined them.
+    pub(super) networks: Vec<String>,
     /// Ends what listens for it; made anew at each start.
     pub(super) running: CancellationToken,
 }
@@ -51,6 +54,7 @@ impl State {
             containers: Vec::new(),
             images: Vec::new(),
             volumes: BTreeMap::new(),
+            networks: BTreeSet::new(),
             events: Vec::new(),
             execs: BTreeMap::new(),
             behaviours: BTreeMap::new(),
@@ -344,7 +348,9 @@ impl State {
 
 impl Container {
     pub(super) fn new(info: ContainerInfo, spec: ContainerSpec) -> Self {
+        let network = spec.network.as_ref().map(|place| place.network.as_str());
         Self {
+            networks: vec![network.unwrap_or("bridge").to_owned()],
             info,
             spec,
             logs: Vec::new(),

@@ -58,6 +58,7 @@ impl Lab {
         for container in self.runtime.list(&[self.owner()]).await.unwrap() {
             self.runtime.remove(&container.id).await.unwrap();
         }
+        self.runtime.remove_network(&self.name).await.unwrap();
         for image in self.runtime.images(&[self.owner()]).await.unwrap() {
             for tag in &image.tags {
                 self.runtime.remove_image(&image_ref(tag)).await.unwrap();

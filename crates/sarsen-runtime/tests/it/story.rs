@@ -8,7 +8,7 @@ use sarsen_domain::ContainerId;
 use sarsen_runtime::fake::{Behaviour, ScriptedExec};
 use sarsen_runtime::{
     CommitSpec, ContainerEvent, ContainerEventKind, ContainerSpec, ContainerStatus, EngineStream,
-    Exec, ExecSpec, LogOptions, RuntimeError, StdStream,
+    Exec, ExecSpec, LogOptions, NetworkPlace, RuntimeError, StdStream,
 };
 use tokio::io::AsyncWriteExt;
 
@@ -46,6 +46,7 @@ on_both!(
     files_go_in_and_come_out,
     images_are_made_named_and_removed,
     volumes_stay_until_nobody_uses_them,
+    containers_share_networks,
     what_is_not_there_is_not_found,
 );
 
@@ -420,4 +421,64 @@ async fn what_is_not_there_is_not_found(lab: &Lab) {
     runtime.remove_image(&image_ref(&image)).await.unwrap();
     runtime.remove_volume(&lab.name).await.unwrap();
     assert_eq!(runtime.find(&name).await.unwrap(), None);
+}
+
+async fn containers_share_networks(lab: &Lab) {
+    behave(lab);
+    let runtime = &lab.runtime;
+    let labels = [("com.sarsen.owner".to_owned(), lab.name.clone())];
+    for _ in 0..2 {
+        runtime.ensure_network(&lab.name, &labels).await.unwrap();
+    }
+    let place = NetworkPlace {
+        network: lab.name.clone(),
+        aliases: vec!["the-server".to_owned()],
+    };
+    let serving = ContainerSpec {
+        network: Some(place),
+        ..lab.spec(BASE, SERVER)
+    };
+    let serving = lab.run(&serving).await;
+    let serving = runtime.inspect(&serving).await.unwrap();
+    let networks: Vec<_> = serving.addresses.keys().cloned().collect();
+    assert_eq!(networks, [lab.name.as_str()], "on no other network");
+
+    let visitor = runtime.create(&lab.spec(BASE, SERVER)).await.unwrap();
+    for _ in 0..2 {
+        let joined = runtime.connect_network(&visitor, &lab.name, &[]).await;
+        joined.unwrap();
+    }
+    runtime.start(&visitor).await.unwrap();
+    let again = runtime.connect_network(&visitor, &lab.name, &[]).await;
+    again.unwrap();
+    let info = runtime.inspect(&visitor).await.unwrap();
+    assert_eq!(info.address(), info.addresses.get("bridge").copied());
+    assert!(
+        info.addresses.contains_key(&lab.name),
+        "{:?}",
+        info.addresses
+    );
+    if lab.fake.is_none() {
+        let look_up = ExecSpec {
+            command: ["getent", "hosts", "the-server"]
+                .map(str::to_owned)
+                .to_vec(),
+            ..ExecSpec::default()
+        };
+        let exec = runtime.exec(&visitor, &look_up).await.unwrap();
+        let found = text_of(exec.streams.output, StdStream::Stdout).await;
+        assert!(
+            found.contains(&serving.addresses[&lab.name].to_string()),
+            "{found}"
+        );
+    }
+
+    // Stopped containers leave it too, and start again.
+    runtime.stop(&visitor, GRACE).await.unwrap();
+    for _ in 0..2 {
+        runtime.remove_network(&lab.name).await.unwrap();
+    }
+    runtime.start(&visitor).await.unwrap();
+    let lost = runtime.connect_network(&visitor, &lab.name, &[]).await;
+    assert!(matches!(lost, Err(RuntimeError::NotFound(_))), "{lost:?}");
 }

@@ -1,0 +1,94 @@
+//! Networks between containers.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::models::{
+    EndpointSettings, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+};
+use bollard::query_parameters::{InspectNetworkOptions, ListContainersOptionsBuilder};
+use sarsen_domain::ContainerId;
+
+use super::DockerRuntime;
+use super::error::{engine_error, gone_is_fine};
+use crate::{Result, RuntimeError};
+
+impl DockerRuntime {
+    pub(super) async fn create_network(
+        &self,
+        name: &str,
+        labels: &[(String, String)],
+    ) -> Result<()> {
+        let client = self.client().await?;
+        let found = client.inspect_network(name, None::<InspectNetworkOptions>);
+        match found.await.map_err(engine_error) {
+            Ok(_) => return Ok(()),
+            Err(RuntimeError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            labels: Some(labels.iter().cloned().collect()),
+            ..NetworkCreateRequest::default()
+        };
+        match client.create_network(request).await.map_err(engine_error) {
+            // Somebody else was faster.
+            Err(RuntimeError::Conflict(_)) => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    pub(super) async fn delete_network(&self, name: &str) -> Result<()> {
+        let client = self.client().await?;
+        for container in containers_on(&client, name).await? {
+            let request = NetworkDisconnectRequest {
+                container,
+                force: Some(true),
+            };
+            let left = client.disconnect_network(name, request).await;
+            gone_is_fine(left.map_err(engine_error))?;
+        }
+        gone_is_fine(client.remove_network(name).await.map_err(engine_error))
+    }
+
+    pub(super) async fn join_network(
+        &self,
+        id: &ContainerId,
+        network: &str,
+        aliases: &[String],
+    ) -> Result<()> {
+        let request = NetworkConnectRequest {
+            container: id.to_string(),
+            endpoint_config: Some(endpoint(aliases)),
+        };
+        let client = self.client().await?;
+        let joined = client.connect_network(network, request).await;
+        match joined.map_err(engine_error) {
+            Err(RuntimeError::Engine(words)) if words.contains("already exists in network") => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// A container's place on a network, as requests have it.
+pub(super) fn endpoint(aliases: &[String]) -> EndpointSettings {
+    EndpointSettings {
+        aliases: (!aliases.is_empty()).then(|| aliases.to_vec()),
+        ..EndpointSettings::default()
+    }
+}
+
+/// The stopped ones too: they would not start again on a network that is gone.
+async fn containers_on(client: &Docker, network: &str) -> Result<Vec<String>> {
+    let filter = HashMap::from([("network".to_owned(), vec![network.to_owned()])]);
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filter)
+        .build();
+    let rows = client.list_containers(Some(options)).await;
+    let rows = rows.map_err(engine_error)?.into_iter();
+    Ok(rows.filter_map(|row| row.id).collect())
+}

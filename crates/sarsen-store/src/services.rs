@@ -1,0 +1,312 @@
+//! Services of addons: what they are made of, what is wanted of them, and which apps are linked to them.
+
+use std::collections::BTreeMap;
+
+use sarsen_domain::{AddonName, AppName, EnvKey, ImageRef, Secret, ServiceName};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use crate::config::put;
+use crate::rows::{app_id, is_duplicate, now, parse, parsed};
+use crate::seal::{Place, Sealer};
+use crate::{Conflict, Store, StoreError};
+
+/// The services of a [`Store`].
+pub struct Services<'a>(pub(crate) &'a Store);
+
+/// A service to be.
+#[derive(Debug, Clone)]
+pub struct NewService {
+    pub addon: AddonName,
+    pub name: ServiceName,
+    pub image: ImageRef,
+    /// Used for no service before.
+    pub volume: String,
+    /// Passwords, by the names that the addon gives them.
+    pub secrets: BTreeMap<String, Secret<String>>,
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceRecord {
+    pub id: i64,
+    pub addon: AddonName,
+    pub name: ServiceName,
+    pub image: ImageRef,
+    pub volume: String,
+    pub secrets: BTreeMap<String, Secret<String>>,
+    pub state: ServiceState,
+    pub created_at: i64,
+}
+
+/// What is wanted of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServiceState {
+    Running,
+    /// A person stopped it.
+    Stopped,
+    /// It is to be gone, data and all.
+    Destroying,
+}
+
+impl ServiceState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stopped => "stopped",
+            Self::Destroying => "destroying",
+        }
+    }
+}
+
+impl std::str::FromStr for ServiceState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "running" => Ok(Self::Running),
+            "stopped" => Ok(Self::Stopped),
+            "destroying" => Ok(Self::Destroying),
+            other => Err(format!("no state of a service: {other}")),
+        }
+    }
+}
+
+impl Services<'_> {
+    /// Writes a service down, wanted running.
+    pub async fn create(&self, new: &NewService) -> Result<ServiceRecord, StoreError> {
+        let mut tx = self.0.write().await?;
+        let created_at = now();
+        let id = sqlx::query(
+            "INSERT INTO services (addon, name, image, volume, secrets, state, created_at) \
+             VALUES (?, ?, ?, ?, x'', 'running', ?)",
+        )
+        .bind(new.addon.as_str())
+        .bind(new.name.as_str())
+        .bind(new.image.as_str())
+        .bind(&new.volume)
+        .bind(created_at)
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| taken(error, &new.name))?
+        .last_insert_rowid();
+        sqlx::query("UPDATE services SET secrets = ? WHERE id = ?")
+            .bind(sealed(&self.0.sealer, id, &new.secrets)?)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(ServiceRecord {
+            id,
+            addon: new.addon.clone(),
+            name: new.name.clone(),
+            image: new.image.clone(),
+            volume: new.volume.clone(),
+            secrets: new.secrets.clone(),
+            state: ServiceState::Running,
+            created_at,
+        })
+    }
+
+    /// One service.
+    pub async fn get(
+        &self,
+        addon: &AddonName,
+        name: &ServiceName,
+    ) -> Result<ServiceRecord, StoreError> {
+        let row = sqlx::query("SELECT * FROM services WHERE addon = ? AND name = ?")
+            .bind(addon.as_str())
+            .bind(name.as_str())
+            .fetch_optional(&mut *self.0.read().await?)
+            .await?
+            .ok_or_else(|| StoreError::no_such(format!("{addon} service {name}")))?;
+        self.record(&row)
+    }
+
+    /// Every service, by addon and name.
+    pub async fn all(&self) -> Result<Vec<ServiceRecord>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM services ORDER BY addon, name")
+            .fetch_all(&mut *self.0.read().await?)
+            .await?;
+        rows.iter().map(|row| self.record(row)).collect()
+    }
+
+    /// The services that an app is linked to, by addon and name.
+    pub async fn of_app(&self, app: &AppName) -> Result<Vec<ServiceRecord>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let app = app_id(&mut connection, app).await?;
+        let rows = sqlx::query(
+            "SELECT s.* FROM services s JOIN service_links l ON l.service_id = s.id \
+             WHERE l.app_id = ? ORDER BY s.addon, s.name",
+        )
+        .bind(app)
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.iter().map(|row| self.record(row)).collect()
+    }
+
+    /// The apps that are linked to a service, sorted.
+    pub async fn links(&self, id: i64) -> Result<Vec<AppName>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT a.name FROM apps a JOIN service_links l ON l.app_id = a.id \
+             WHERE l.service_id = ? ORDER BY a.name",
+        )
+        .bind(id)
+        .fetch_all(&mut *self.0.read().await?)
+        .await?;
+        names.iter().map(|name| parse("name", name)).collect()
+    }
+
+    /// Says that it is to run, or to stand still.
+    pub async fn set_state(&self, id: i64, state: ServiceState) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        sqlx::query("UPDATE services SET state = ? WHERE id = ? AND state <> 'destroying'")
+            .bind(state.as_str())
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Says that it is to be gone, unless apps are linked to it. From here on nobody can link it.
+    pub async fn begin_destroy(&self, service: &ServiceRecord) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let done = sqlx::query(
+            "UPDATE services SET state = 'destroying' WHERE id = ? \
+             AND NOT EXISTS (SELECT 1 FROM service_links WHERE service_id = services.id)",
+        )
+        .bind(service.id)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(Conflict::ServiceLinked(service.name.clone()).into());
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets a service whose container and data are gone.
+    pub async fn remove(&self, id: i64) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        sqlx::query("DELETE FROM services WHERE id = ?")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Links a service to an app and gives the app this config var.
+    pub async fn link(
+        &self,
+        service: &ServiceRecord,
+        app: &AppName,
+        (key, url): (&EnvKey, &str),
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let app_id = app_id(&mut tx, app).await?;
+        let done = sqlx::query(
+            "INSERT INTO service_links (service_id, app_id) \
+             SELECT id, ? FROM services WHERE id = ? AND state <> 'destroying'",
+        )
+        .bind(app_id)
+        .bind(service.id)
+        .execute(&mut *tx)
+        .await
+        .map_err(|error| linked(error, service, app))?;
+        if done.rows_affected() == 0 {
+            let (addon, name) = (&service.addon, &service.name);
+            return Err(StoreError::no_such(format!("{addon} service {name}")));
+        }
+        put(&mut tx, &self.0.sealer, Some(app_id), (key, url)).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes a link away, and these config vars of the app; false when there was no link.
+    pub async fn unlink(
+        &self,
+        service: &ServiceRecord,
+        app: &AppName,
+        keys: &[EnvKey],
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.0.write().await?;
+        let app_id = app_id(&mut tx, app).await?;
+        let done = sqlx::query("DELETE FROM service_links WHERE service_id = ? AND app_id = ?")
+            .bind(service.id)
+            .bind(app_id)
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        for key in keys {
+            remove_var(&mut tx, app_id, key).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    fn record(&self, row: &SqliteRow) -> Result<ServiceRecord, StoreError> {
+        let id = row.try_get("id")?;
+        let place = Place::Service { id };
+        let secrets = self.0.sealer.open(&place, row.try_get("secrets")?)?;
+        let secrets: BTreeMap<String, String> = serde_json::from_str(&secrets)
+            .map_err(|error| StoreError::corrupt("secrets", error))?;
+        let secrets = secrets.into_iter();
+        Ok(ServiceRecord {
+            id,
+            addon: parsed(row, "addon")?,
+            name: parsed(row, "name")?,
+            image: parsed(row, "image")?,
+            volume: row.try_get("volume")?,
+            secrets: secrets.map(|(name, value)| (name, value.into())).collect(),
+            state: parsed(row, "state")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
+}
+
+fn sealed(
+    sealer: &Sealer,
+    id: i64,
+    secrets: &BTreeMap<String, Secret<String>>,
+) -> Result<Vec<u8>, StoreError> {
+    let object: serde_json::Map<_, _> = secrets
+        .iter()
+        .map(|(name, value)| (name.clone(), value.expose().as_str().into()))
+        .collect();
+    let text = serde_json::Value::Object(object).to_string();
+    sealer.seal(&Place::Service { id }, &text)
+}
+
+async fn remove_var(
+    connection: &mut SqliteConnection,
+    app_id: i64,
+    key: &EnvKey,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM config WHERE app_id = ? AND key = ?")
+        .bind(app_id)
+        .bind(key.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn taken(error: sqlx::Error, name: &ServiceName) -> StoreError {
+    if is_duplicate(&error) {
+        return Conflict::ServiceExists(name.clone()).into();
+    }
+    error.into()
+}
+
+fn linked(error: sqlx::Error, service: &ServiceRecord, app: &AppName) -> StoreError {
+    if is_duplicate(&error) {
+        return Conflict::LinkExists(service.name.clone(), app.clone()).into();
+    }
+    error.into()
+}
+
+#[cfg(test)]
+mod tests;
