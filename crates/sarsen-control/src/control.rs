@@ -9,10 +9,12 @@ use sarsen_build::Builder;
 use sarsen_deploy::Deployer;
 use sarsen_domain::AppName;
 use sarsen_git::Repos;
+use sarsen_plugins::Plugins;
 use sarsen_registry::Registry;
 use sarsen_router::Router;
 use sarsen_runtime::Runtime;
 use sarsen_store::{NewEvent, Store};
+use tokio::io::AsyncRead;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +26,7 @@ use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
 use crate::login::LoginLinks;
 use crate::output::Out;
+use crate::plugins::{self, Foreign};
 use crate::routes::ExtraListeners;
 use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
@@ -70,6 +73,8 @@ pub struct Parts {
     pub builder: Builder,
     /// Release to containers.
     pub deployer: Deployer,
+    /// Other people's scripts.
+    pub plugins: Plugins,
     /// Tasks that outlive a command; shutdown waits for them.
     pub tasks: TaskTracker,
     /// Fires when the daemon is to end.
@@ -137,23 +142,26 @@ impl Control {
 
     async fn execute(&self, request: Request, io: Io) -> u8 {
         let mut out = Out::new(io.stdout, io.stderr);
-        let words = match Globals::take(&request.argv) {
+        let mut words = match Globals::take(&request.argv) {
             Ok(words) => words,
             Err(failure) => return say(&mut out, &failure).await,
         };
         out.quiet = words.quiet;
-        let Some((name, arguments)) = words.rest.split_first() else {
-            return finish(help::overview(&mut out).await, &mut out).await;
-        };
-        if let Some(topic) = help::topic(name, arguments) {
-            return finish(help::show(&mut out, &topic).await, &mut out).await;
+        if words.rest.is_empty() {
+            words.rest.push("help".to_owned());
         }
-        let Some(command) = table::find(name) else {
-            let failure = Failure::new(format!(
-                "`{}` is not a dokku command.\nSee `dokku help` for a list of available commands.",
-                words.rest.join(" ").escape_debug()
-            ));
-            return say(&mut out, &failure).await;
+        if let Some(elsewhere) = plugins::help_elsewhere(&words.rest) {
+            words.rest = elsewhere;
+        } else if let Some(outcome) = self.help(&words.rest, &mut out).await {
+            return finish(outcome, &mut out).await;
+        }
+        let found = words.rest.split_first();
+        let found = found.and_then(|(name, rest)| Some((table::find(name)?, rest)));
+        let Some((command, arguments)) = found else {
+            let outcome = self
+                .foreign(&request.actor, &words, io.stdin, io.gone, &mut out)
+                .await;
+            return finish(outcome, &mut out).await;
         };
         let parsed = self
             .prepare(command, &request.actor, &words, arguments)
@@ -178,6 +186,42 @@ impl Control {
         let outcome = (command.run)(self, &mut call).await;
         self.audit(&mut call, &outcome).await;
         finish(outcome, &mut call.out).await
+    }
+
+    /// The help that these words ask for, if they do.
+    async fn help(&self, words: &[String], out: &mut Out) -> Option<Outcome> {
+        let (name, arguments) = words.split_first()?;
+        let topic = help::topic(name, arguments)?;
+        let shown = help::show(out, &topic).await;
+        let of_all = name == "help" && arguments.iter().all(|word| word.starts_with('-'));
+        if shown.is_ok() && of_all {
+            return Some(self.foreign_help(out).await);
+        }
+        Some(shown)
+    }
+
+    /// A command that is none of ours may be a plugin's.
+    async fn foreign(
+        &self,
+        actor: &Actor,
+        words: &Globals,
+        stdin: Box<dyn AsyncRead + Send + Unpin>,
+        gone: CancellationToken,
+        out: &mut Out,
+    ) -> Outcome {
+        let foreign = Foreign {
+            actor,
+            words: &words.rest,
+            env: words.env(),
+            stdin,
+            gone,
+        };
+        self.offer(foreign, out).await?.ok_or_else(|| {
+            Failure::new(format!(
+                "`{}` is not a dokku command.\nSee `dokku help` for a list of available commands.",
+                words.rest.join(" ").escape_debug()
+            ))
+        })
     }
 
     async fn prepare(
@@ -286,15 +330,38 @@ struct Globals {
     app: Option<String>,
     quiet: bool,
     force: bool,
+    /// Every word of the whole line that looks like a flag, without values.
+    flags: Vec<String>,
     rest: Vec<String>,
 }
 
 impl Globals {
+    /// What scripts of plugins are told about them.
+    fn env(&self) -> Vec<(String, String)> {
+        let flags = self.flags.join(" ");
+        let yes = |given: bool| given.then_some("1");
+        [
+            ("DOKKU_COMMAND", self.rest.first().map(String::as_str)),
+            ("DOKKU_APP_NAME", self.app.as_deref()),
+            ("DOKKU_QUIET_OUTPUT", yes(self.quiet)),
+            ("DOKKU_APPS_FORCE_DELETE", yes(self.force)),
+            ("DOKKU_GLOBAL_FLAGS", Some(flags.as_str())),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+        .collect()
+    }
+
     fn take(argv: &[String]) -> Outcome<Self> {
         let mut globals = Self {
             app: None,
             quiet: false,
             force: false,
+            flags: argv
+                .iter()
+                .filter(|word| word.starts_with("--") && word.len() > 2)
+                .map(|word| word.split('=').next().unwrap_or_default().to_owned())
+                .collect(),
             rest: Vec::new(),
         };
         let mut words = argv.iter();

@@ -12,6 +12,7 @@ pub mod login;
 mod output;
 pub mod overview;
 mod pipeline;
+mod plugins;
 mod property;
 mod push;
 mod reconcile;

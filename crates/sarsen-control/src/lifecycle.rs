@@ -2,27 +2,48 @@
 
 use sarsen_domain::AppName;
 use sarsen_domain::container::label;
+use sarsen_plugins::Trigger;
 
 use crate::control::Control;
 use crate::failure::Outcome;
 use crate::lock::DeployLock;
 
 impl Control {
-    /// Makes an app and its repository.
+    /// Makes an app and its repository. A plugin may object: then there is no app.
     pub(crate) async fn create_app(&self, app: &AppName) -> Outcome {
         self.store.apps().create(app).await?;
         self.repos.init(app).await?;
-        self.refresh_routes().await
+        self.refresh_routes().await?;
+        let asked = self
+            .ask_plugins_about(Trigger::PostCreate, &[app.as_str()])
+            .await;
+        // Somebody who deploys it already has made it theirs.
+        if asked.is_err()
+            && let Ok(lock) = self.locks.take(app)
+        {
+            self.remove_app(lock, "latest").await?;
+        }
+        asked
     }
 
-    /// Removes everything of an app. The row goes first: what is left over after a crash belongs to nobody, and the
-    /// reconciler clears it away.
+    /// Removes everything of an app, unless a plugin objects.
     pub(crate) async fn destroy_app(&self, lock: DeployLock) -> Outcome {
+        let app = lock.app().clone();
+        let tag = self.image_tag(&app).await?;
+        self.ask_plugins_about(Trigger::PreDelete, &[app.as_str(), &tag])
+            .await?;
+        self.remove_app(lock, &tag).await
+    }
+
+    /// The row goes first: what is left over after a crash belongs to nobody, and the reconciler clears it away.
+    async fn remove_app(&self, lock: DeployLock, tag: &str) -> Outcome {
         let app = lock.app().clone();
         self.store.apps().destroy(&app).await?;
         self.refresh_routes().await?;
         self.clear_remains(&app).await?;
         drop(lock);
+        self.tell_plugins_about(Trigger::PostDelete, &[app.as_str(), tag])
+            .await;
         Ok(())
     }
 
@@ -71,6 +92,10 @@ impl Control {
         }
         self.refresh_routes().await?;
         drop(lock);
+        for trigger in [Trigger::PostAppRenameSetup, Trigger::PostAppRename] {
+            self.tell_plugins_about(trigger, &[old.as_str(), new.as_str()])
+                .await;
+        }
         Ok(())
     }
 

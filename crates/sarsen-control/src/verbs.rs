@@ -10,6 +10,7 @@ pub(crate) mod domains;
 pub(crate) mod git;
 pub(crate) mod help;
 pub(crate) mod logs;
+pub(crate) mod plugin;
 pub(crate) mod ports;
 pub(crate) mod ps;
 pub(crate) mod releases;
@@ -33,6 +34,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     git::COMMANDS,
     help::COMMANDS,
     logs::COMMANDS,
+    plugin::COMMANDS,
     ports::COMMANDS,
     ps::COMMANDS,
     releases::COMMANDS,

@@ -2,6 +2,7 @@
 
 use sarsen_deploy::{DeployPlan, PlannedInstance};
 use sarsen_domain::{ProcessIndex, ProcessType, Progress, Release};
+use sarsen_plugins::Trigger;
 use sarsen_store::Replace;
 
 use crate::control::Control;
@@ -84,6 +85,9 @@ impl Control {
         rollout: Rollout,
     ) -> Outcome<Candidate> {
         self.enter_stage(job, "deploy").await?;
+        let tag = release.number.to_string();
+        self.ask_plugins(job, Trigger::PreDeploy, &[job.app.as_str(), &tag])
+            .await?;
         for process in &rollout.skipped {
             job.log.warn(&format!(
                 "Skipping {process} as it is missing from the current Procfile"

@@ -2,6 +2,7 @@
 
 use sarsen_deploy::{Phase, PhaseTask};
 use sarsen_domain::{AppJson, Config, EnvKey, Formation, ProcessType, Progress, Release};
+use sarsen_plugins::Trigger;
 use sarsen_store::NewRelease;
 
 use crate::control::Control;
@@ -82,6 +83,10 @@ impl Control {
             .tag(&release.image, &repository, &release.number.to_string())
             .await?;
         self.run_tasks(job, &release).await?;
+        let image = format!("{repository}:{}", release.number);
+        let arguments = [release.builder.as_str(), job.app.as_str(), &image];
+        self.ask_plugins(job, Trigger::PostReleaseBuilder, &arguments)
+            .await?;
         Ok(release)
     }
 

@@ -2,6 +2,7 @@
 
 use sarsen_deploy::{Deployed as Named, Phase, PhaseTask};
 use sarsen_domain::{AppJson, AppName, EnvKey, Progress};
+use sarsen_plugins::Trigger;
 use sarsen_store::Scope;
 
 use crate::control::Control;
@@ -60,6 +61,10 @@ impl Control {
         }
         self.retirements.notify_one();
         self.run_postdeploy(job, &candidate.release, &settings)
+            .await;
+        // Ports and addresses are left empty, as Dokku leaves them: a release has many containers.
+        let tag = candidate.release.number.to_string();
+        self.tell_plugins(job, Trigger::PostDeploy, &[job.app.as_str(), "", "", &tag])
             .await;
         self.prune_images(&job.app).await;
         let urls = self.urls(&job.app).await?;

@@ -8,6 +8,7 @@ use sarsen_build::{BuildSettings, Builder};
 use sarsen_control::{Control, ControlSettings, Parts};
 use sarsen_deploy::{DeploySettings, Deployer};
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
+use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Host, Registry, RegistrySettings};
 use sarsen_router::{AccessLog, Router, RouterSettings};
 use sarsen_runtime::{DockerRuntime, Runtime};
@@ -25,6 +26,9 @@ use crate::house::House;
 const SUBMODULE_TIMEOUT: Duration = Duration::from_secs(300);
 const SUBMODULE_DEPTH: usize = 5;
 const SUBMODULE_COUNT: usize = 100;
+
+/// How long one plugin may take over one trigger.
+const TRIGGER_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Everything, ready to run.
 pub(super) struct Daemon {
@@ -73,6 +77,7 @@ impl Daemon {
             router: router.clone(),
             builder: Builder::new(runtime.clone(), build_settings(config, &owner)),
             deployer: Deployer::new(runtime.clone(), deploy),
+            plugins: Plugins::new(&plugin_settings(config, listeners, tasks.clone())?)?,
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
             settings: control_settings(config, owner, listeners),
@@ -155,6 +160,25 @@ fn repo_settings(config: &Config, tasks: TaskTracker) -> Result<RepoSettings> {
             credentials_home: None,
             env: Vec::new(),
         },
+        tasks,
+    })
+}
+
+fn plugin_settings(
+    config: &Config,
+    listeners: &Listeners,
+    tasks: TaskTracker,
+) -> Result<PluginSettings> {
+    let mut engine = std::ffi::OsString::from("unix://");
+    engine.push(&config.docker.socket);
+    Ok(PluginSettings {
+        root: config.state("plugins"),
+        lib_root: config.data_dir.clone(),
+        dokku_root: config.state("git"),
+        socket: listeners.socket_path.clone(),
+        binary: std::env::current_exe().context("cannot find our own executable")?,
+        env: vec![("DOCKER_HOST".into(), engine)],
+        trigger_time_limit: TRIGGER_LIMIT,
         tasks,
     })
 }

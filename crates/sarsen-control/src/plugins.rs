@@ -1,0 +1,294 @@
+//! Where plugins come in: triggers at the ends of stages and of an app's life, commands that none of ours is, help.
+
+use std::time::Duration;
+
+use sarsen_plugins::{
+    Call as Script, Dispatch, Exit, Output, PluginError, Run, Stdin, Streams, Trigger,
+    TriggerReport,
+};
+use sarsen_store::NewEvent;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use sarsen_domain::{AppName, Progress};
+
+use crate::access::{Action, authorise};
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Out, columns};
+use crate::pipeline::Job;
+use crate::session::Actor;
+use crate::table;
+
+/// A plugin that takes longer to say what its commands are is left out of help.
+const HELP_LIMIT: Duration = Duration::from_secs(2);
+
+impl From<PluginError> for Failure {
+    fn from(error: PluginError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// A command that is none of ours, and who gave it.
+pub(crate) struct Foreign<'a> {
+    pub actor: &'a Actor,
+    pub words: &'a [String],
+    pub env: Vec<(String, String)>,
+    pub stdin: Box<dyn AsyncRead + Send + Unpin>,
+    pub gone: CancellationToken,
+}
+
+impl Control {
+    /// Fires a trigger inside a stage. A plugin that fails ends the deploy; what it said stands in the log.
+    pub(crate) async fn ask_plugins(&self, job: &Job, trigger: Trigger, args: &[&str]) -> Outcome {
+        if !self.plugins.implements(&trigger) {
+            return Ok(());
+        }
+        let mut call = Script::new(args, Output::Log(&job.log));
+        call.env = vec![
+            ("SSH_NAME".to_owned(), job.author.clone()),
+            ("NAME".to_owned(), job.author.clone()),
+            ("DOKKU_BUILD_ID".to_owned(), job.build.to_string()),
+        ];
+        let fired = tokio::select! {
+            fired = Box::pin(self.plugins.trigger(&trigger, call)) => fired?,
+            // Dropping the call stops the script.
+            () = job.cancelled().cancelled() => return Err(Failure::new("The deploy was cancelled")),
+        };
+        record(&fired);
+        fired
+            .failed()
+            .map_or(Ok(()), |run| Err(Failure::new(format!("Stopped by {run}"))))
+    }
+
+    /// The same where nothing can be stopped any more: a failure is said.
+    pub(crate) async fn tell_plugins(&self, job: &Job, trigger: Trigger, args: &[&str]) {
+        if let Err(failure) = self.ask_plugins(job, trigger, args).await {
+            job.log
+                .warn(&format!("{failure}\nThe release serves all the same"));
+        }
+    }
+
+    /// Fires a trigger in the life of an app, outside of any deploy. The failure says what the plugin said.
+    pub(crate) async fn ask_plugins_about(&self, trigger: Trigger, args: &[&str]) -> Outcome {
+        if !self.plugins.implements(&trigger) {
+            return Ok(());
+        }
+        let call = Script::new(args, Output::Kept);
+        let fired = tokio::select! {
+            fired = Box::pin(self.plugins.trigger(&trigger, call)) => fired?,
+            () = self.shutdown.cancelled() => return Err(Failure::new("The daemon is about to end")),
+        };
+        record(&fired);
+        for run in fired.runs.iter().filter(|run| run.exit.is_success()) {
+            tracing::info!(plugin.name = %run.plugin, "{}: {}", run.script, run.last_words);
+        }
+        fired.failed().map_or(Ok(()), |run| Err(failure_of(run)))
+    }
+
+    /// The same where nothing can be stopped any more.
+    pub(crate) async fn tell_plugins_about(&self, trigger: Trigger, args: &[&str]) {
+        if let Err(failure) = self.ask_plugins_about(trigger.clone(), args).await {
+            tracing::warn!("{trigger} {}: {failure}", args.join(" "));
+        }
+    }
+
+    /// What plugins are told as `IMAGE_TAG`: with `dokku/APP:` before it, the image that runs.
+    pub(crate) async fn image_tag(&self, app: &AppName) -> Outcome<String> {
+        let live = self.store.releases().live(app).await?;
+        Ok(live.map_or_else(|| "latest".to_owned(), |release| release.number.to_string()))
+    }
+
+    /// Offers a command to the plugins; `None` when nobody knows it.
+    pub(crate) async fn offer(&self, foreign: Foreign<'_>, out: &mut Out) -> Outcome<Option<()>> {
+        let Foreign {
+            actor,
+            words,
+            mut env,
+            stdin,
+            gone,
+        } = foreign;
+        let words = authorise(actor, Action::Host, words)?;
+        env.extend(caller(actor));
+        let mut lent = Lent::of(out);
+        let call = Script {
+            args: Vec::new(),
+            env,
+            stdin: Stdin::From(stdin),
+            output: lent.output(),
+        };
+        let dispatched = tokio::select! {
+            dispatched = Box::pin(self.plugins.command(&words, call)) => dispatched,
+            () = gone.cancelled() => return Err(Failure::silent(1)),
+        };
+        lent.give_back(out);
+        let dispatched = dispatched?;
+        let Dispatch::Ran(run) = dispatched else {
+            return Ok(None);
+        };
+        self.audit_foreign(actor, &words, &run).await;
+        match &run.exit {
+            Exit::Code(0) => Ok(Some(())),
+            // It has spoken for itself.
+            Exit::Code(code) => Err(Failure::silent(*code)),
+            Exit::Signal(_) | Exit::TimedOut(_) | Exit::NotStarted(_) => {
+                Err(Failure::new(run.to_string()).with_code(run.exit.code()))
+            }
+        }
+    }
+
+    async fn audit_foreign(&self, actor: &Actor, words: &[String], run: &Run) {
+        let text = |index| words.get(index).map_or("", String::as_str);
+        let detail =
+            serde_json::json!({ "exit_code": run.exit.code(), "plugin": run.plugin.as_str() });
+        let event = NewEvent {
+            actor: actor.name(),
+            source_ip: actor.source(),
+            action: text(0),
+            object: text(1),
+            detail: &detail,
+        };
+        if let Err(error) = self.store.events().append(event).await {
+            tracing::error!(%error, "cannot append to the audit log");
+        }
+    }
+
+    /// The plugins' part of help; nothing when there is none.
+    pub(crate) async fn foreign_help(&self, out: &mut Out) -> Outcome {
+        let mut lines = self.plugins.help(HELP_LIMIT).await?;
+        if lines.is_empty() {
+            return Ok(());
+        }
+        lines.sort();
+        let row = |(name, help): (String, String)| vec![format!("    {name}"), help];
+        let table = columns(&lines.into_iter().map(row).collect::<Vec<_>>());
+        out.bytes(format!("\nCommunity plugin commands:\n\n{table}").as_bytes())
+            .await
+    }
+}
+
+/// A caller's streams while a script writes to them.
+pub(crate) struct Lent {
+    stdout: Box<dyn AsyncWrite + Send + Unpin>,
+    stderr: Box<dyn AsyncWrite + Send + Unpin>,
+    quiet: bool,
+}
+
+impl Lent {
+    /// Takes the streams away.
+    pub(crate) fn of(out: &mut Out) -> Self {
+        let quiet = out.quiet;
+        let nothing = Out::new(Box::new(tokio::io::sink()), Box::new(tokio::io::sink()));
+        let (stdout, stderr) = std::mem::replace(out, nothing).into_streams();
+        Self {
+            stdout,
+            stderr,
+            quiet,
+        }
+    }
+
+    /// For a script.
+    pub(crate) fn output(&mut self) -> Output<'_> {
+        Output::Streams(Streams {
+            stdout: &mut *self.stdout,
+            stderr: &mut *self.stderr,
+        })
+    }
+
+    pub(crate) fn give_back(self, out: &mut Out) {
+        *out = Out::new(self.stdout, self.stderr);
+        out.quiet = self.quiet;
+    }
+}
+
+/// Variables that tell a script who called.
+pub(crate) fn caller(actor: &Actor) -> Vec<(String, String)> {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    match actor {
+        Actor::Local { user } => vec![pair("SSH_USER", user), pair("SSH_NAME", "default")],
+        Actor::Key {
+            name, fingerprint, ..
+        } => vec![
+            pair("SSH_USER", "dokku"),
+            pair("SSH_NAME", name.as_str()),
+            pair("NAME", name.as_str()),
+            pair("FINGERPRINT", fingerprint),
+        ],
+    }
+}
+
+/// When help is asked for about something that is not ours: the words that ask a plugin for it.
+pub(crate) fn help_elsewhere(words: &[String]) -> Option<Vec<String>> {
+    let (name, arguments) = words.split_first()?;
+    let subject = if name == "help" {
+        arguments.iter().find(|word| !word.starts_with('-'))?
+    } else {
+        name
+    };
+    let noun = subject.split(':').next().unwrap_or_default();
+    let ours = |command: &table::Command| command.name.split(':').next() == Some(noun);
+    if table::commands().any(ours) {
+        return None;
+    }
+    Some(if name == "help" {
+        vec![format!("{noun}:help")]
+    } else {
+        words.to_vec()
+    })
+}
+
+/// A trigger's failure with what the plugin said, where no log shows it.
+pub(crate) fn failure_of(run: &Run) -> Failure {
+    let said = if run.last_words.is_empty() {
+        String::new()
+    } else {
+        format!("\n{}", run.last_words)
+    };
+    Failure::new(format!("Stopped by {run}{said}"))
+}
+
+fn record(fired: &TriggerReport) {
+    let trigger = &fired.trigger;
+    for run in &fired.runs {
+        let millis = run.duration.as_millis();
+        tracing::debug!(plugin.name = %run.plugin, exit_code = run.exit.code(), millis, "{trigger} ended");
+    }
+    for skipped in &fired.skipped {
+        tracing::warn!("{skipped}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn help_about_what_is_not_ours_goes_to_plugins() {
+        for ours in [
+            "help",
+            "help --all",
+            "help apps",
+            "apps:help",
+            "apps:create --help",
+            "help ps:scale",
+        ] {
+            assert_eq!(help_elsewhere(&words(ours)), None, "{ours}");
+        }
+        for (asked, passed) in [
+            ("help hello", "hello:help"),
+            ("hello:help", "hello:help"),
+            ("hello:help say", "hello:help say"),
+            ("hello:say --help", "hello:say --help"),
+        ] {
+            assert_eq!(
+                help_elsewhere(&words(asked)),
+                Some(words(passed)),
+                "{asked}"
+            );
+        }
+    }
+}
