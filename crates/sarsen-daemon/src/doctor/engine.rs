@@ -1,5 +1,6 @@
 //! The engine, the images that builds need, and git.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ const OLDEST_GIT: (u32, u32) = (2, 29);
 pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = docker(config).await;
     findings.push(git().await);
+    findings.extend(host_key(&config.state("ssh_host_ed25519_key")).await);
     findings
 }
 
@@ -80,19 +82,13 @@ async fn stack(runtime: &DockerRuntime, name: &str) -> Finding {
 
 async fn git() -> Finding {
     let mut command = Command::new("git");
-    command
-        .arg("--version")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    let version = match timeout(PATIENCE, command.output()).await {
-        Ok(Ok(output)) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-        Ok(Err(error)) => {
-            return Finding::fail(
-                format!("git: cannot be started: {error}"),
-                "install it: apt-get install git",
-            );
+    command.arg("--version");
+    let version = match output_of(command).await {
+        Ok(version) => version,
+        Err(why) => {
+            let advice = "install it: apt-get install git";
+            return Finding::fail(format!("git: {why}"), advice);
         }
-        Err(_) => return Finding::fail("git: does not end", "see whether 'git --version' works"),
     };
     if is_recent(&version) {
         return Finding::ok(format!("git: {version}"));
@@ -102,6 +98,30 @@ async fn git() -> Finding {
         format!("git: {version} is too old"),
         format!("install {major}.{minor} or later"),
     )
+}
+
+/// What ssh asks about at the first connection. Says nothing without a key, or without ssh.
+async fn host_key(path: &Path) -> Option<Finding> {
+    if !path.exists() {
+        return None;
+    }
+    let mut command = Command::new("ssh-keygen");
+    command.arg("-lf").arg(path);
+    let line = output_of(command).await.ok()?;
+    let fingerprint = line.split(' ').nth(1)?;
+    Some(Finding::ok(format!("ssh: the host key is {fingerprint}")))
+}
+
+async fn output_of(mut command: Command) -> Result<String, &'static str> {
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    match timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(Ok(_)) => Err("fails"),
+        Ok(Err(_)) => Err("cannot be started"),
+        Err(_) => Err("does not end"),
+    }
 }
 
 /// `git version 2.39.5 (Debian)`
