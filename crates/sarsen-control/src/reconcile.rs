@@ -17,7 +17,7 @@ use crate::push::from_release;
 
 /// The pause before another try, when containers could not be made to agree.
 const RETRY: Duration = Duration::from_secs(2);
-/// How often one-off containers are held against their deadlines.
+/// How often one-off containers are held against their deadlines, and strangers are looked for.
 const DEADLINES: Duration = Duration::from_secs(10);
 
 impl Control {
@@ -50,7 +50,10 @@ impl Control {
                     Ok(()) => is_due = true,
                     Err(_) => return,
                 },
-                () = tokio::time::sleep(pause) => self.keep_deadlines().await,
+                () = tokio::time::sleep(pause) => {
+                    self.keep_deadlines().await;
+                    self.clear_latecomers().await;
+                }
                 () = shutdown.cancelled() => return,
             }
         }
@@ -143,20 +146,7 @@ impl Control {
         containers: &[ContainerInfo],
         instances: &[Instance],
     ) -> Outcome {
-        let known: BTreeSet<i64> = instances.iter().map(|instance| instance.id).collect();
-        let strangers: Vec<ContainerId> = containers
-            .iter()
-            .filter(|container| {
-                let instance = container
-                    .labels
-                    .get(label::INSTANCE)
-                    .and_then(|id| id.parse().ok());
-                instance.is_some_and(|id| !known.contains(&id))
-                    && !self.is_being_deployed(container)
-            })
-            .map(|container| container.id.clone())
-            .collect();
-        let mut gone = strangers;
+        let mut gone = self.strangers(containers, instances);
         if !self.locks.any() {
             self.builder.sweep().await?;
             gone.extend(self.deployer.orphaned_runs().await?);
@@ -165,6 +155,42 @@ impl Control {
             tracing::warn!(container.id = %unfinished.container, error = %unfinished.error, "a stray container stays");
         }
         Ok(())
+    }
+
+    /// The engine goes on with a request whose asker has died or given up: the container may appear when nobody looks
+    /// for it any more.
+    async fn clear_latecomers(&self) {
+        let outcome: Outcome = async {
+            let owner = format!("{}={}", label::OWNER, self.settings.owner);
+            // In this order: a row is there before its container, and goes after it.
+            let containers = self.runtime.list(&[owner]).await?;
+            let instances = self.store.instances().all().await?;
+            let strangers = self.strangers(&containers, &instances);
+            let left = self.deployer.abandon(&strangers).await;
+            let gone = strangers.len() - left.len();
+            if gone > 0 {
+                tracing::info!(count = gone, "removed {gone} containers that no deploy waits for");
+            }
+            Ok(())
+        }
+        .await;
+        if let Err(failure) = outcome {
+            tracing::debug!(error = %failure, "cannot look for stray containers");
+        }
+    }
+
+    /// Containers made for instances that the store does not know.
+    fn strangers(&self, containers: &[ContainerInfo], instances: &[Instance]) -> Vec<ContainerId> {
+        let known: BTreeSet<i64> = instances.iter().map(|instance| instance.id).collect();
+        let is_stranger = |container: &&ContainerInfo| {
+            let instance = container
+                .labels
+                .get(label::INSTANCE)
+                .and_then(|id| id.parse().ok());
+            instance.is_some_and(|id| !known.contains(&id)) && !self.is_being_deployed(container)
+        };
+        let strangers = containers.iter().filter(is_stranger);
+        strangers.map(|container| container.id.clone()).collect()
     }
 
     fn is_being_deployed(&self, container: &ContainerInfo) -> bool {

@@ -94,11 +94,13 @@ async fn run(control: &Control, call: &mut Call) -> Outcome {
             "There is no terminal to use: call ssh with -t",
         ));
     }
-    let mode = mode(call);
-    let mut handle = control
-        .deployer
-        .run(&release, &settings, spec(call, mode)?)
-        .await?;
+    let mut spec = spec(call, mode(call))?;
+    if let Some(terminal) = &call.terminal
+        && spec.env.iter().all(|(key, _)| key != "TERM")
+    {
+        spec.env.push(("TERM".to_owned(), terminal.term.clone()));
+    }
+    let mut handle = control.deployer.run(&release, &settings, spec).await?;
     let Some(streams) = handle.streams.take() else {
         return Ok(());
     };
