@@ -103,6 +103,19 @@ impl Deployer {
         conflict.map_or(Ok(()), |error| Err(error.into()))
     }
 
+    /// Starts a new container, which is on these networks from its first moment.
+    pub(crate) async fn start_on(
+        &self,
+        container: &ContainerId,
+        networks: &[String],
+    ) -> Result<(), RuntimeError> {
+        for network in networks {
+            let joined = self.runtime.connect_network(container, network, &[]);
+            joined.await?;
+        }
+        self.runtime.start(container).await
+    }
+
     /// Stops containers with the stop signal, kills those that live on after the grace period, removes all.
     pub async fn retire(&self, containers: &[ContainerId], grace: Duration) -> Vec<Unfinished> {
         let all = containers.iter().map(|container| async move {

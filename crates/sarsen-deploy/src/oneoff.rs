@@ -160,7 +160,8 @@ impl Deployer {
             tasks: self.settings.tasks.clone(),
             armed: true,
         };
-        let streams = self.begin(&container, run.mode).await?;
+        let networks = &settings.networks;
+        let streams = self.begin(&container, networks, run.mode).await?;
         guard.armed = run.mode != RunMode::Detached;
         Ok(RunHandle {
             name,
@@ -223,6 +224,7 @@ impl Deployer {
     async fn begin(
         &self,
         container: &ContainerId,
+        networks: &[String],
         mode: RunMode,
     ) -> Result<Option<Attached>, DeployError> {
         let mut streams = match mode {
@@ -231,7 +233,7 @@ impl Deployer {
                 Some(self.runtime.attach(container).await?)
             }
         };
-        if let Err(error) = self.runtime.start(container).await {
+        if let Err(error) = self.start_on(container, networks).await {
             return Err(cannot_start(&error));
         }
         match (mode, streams.as_mut()) {

@@ -81,7 +81,9 @@ impl Deployer {
             task.command
         ));
         let container = self.create_phase(&task).await?;
-        let work = tokio::time::timeout(TIME_LIMIT, self.follow_phase(&container, progress));
+        let networks = &task.settings.networks;
+        let work = self.follow_phase(&container, networks, progress);
+        let work = tokio::time::timeout(TIME_LIMIT, work);
         let outcome = cancel.run_until_cancelled(work).await;
         for left in self.abandon(std::slice::from_ref(&container)).await {
             tracing::warn!(container.id = %left.container, error = %left.error, "a task's container was not removed");
@@ -123,10 +125,11 @@ impl Deployer {
     async fn follow_phase(
         &self,
         container: &ContainerId,
+        networks: &[String],
         progress: &dyn Progress,
     ) -> Result<(), Cause> {
         let engine = |error: sarsen_runtime::RuntimeError| Cause::Engine(error.to_string());
-        if let Err(error) = self.runtime.start(container).await {
+        if let Err(error) = self.start_on(container, networks).await {
             return Err(Cause::CannotStart(error.to_string()));
         }
         let options = LogOptions {

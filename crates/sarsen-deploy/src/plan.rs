@@ -69,6 +69,8 @@ pub struct AppSettings {
     pub parallel: usize,
     /// `volume-or-path:container-path[:options]`
     pub binds: Vec<String>,
+    /// Networks that containers are on besides the engine's default one.
+    pub networks: Vec<String>,
     /// Live containers of types with [`CheckMode::Disabled`]: they are stopped before new ones start, and started
     /// again when the deploy fails.
     pub stop_first: BTreeMap<ProcessType, BTreeSet<ContainerId>>,
@@ -106,6 +108,7 @@ impl Default for AppSettings {
             https: false,
             parallel: 4,
             binds: Vec::new(),
+            networks: Vec::new(),
             stop_first: BTreeMap::new(),
         }
     }

@@ -194,7 +194,8 @@ impl Attempt<'_> {
         instance: &PlannedInstance,
         container: &ContainerId,
     ) -> Result<Result<ContainerInfo, Cause>, DeployError> {
-        if let Err(error) = self.deployer.runtime.start(container).await {
+        let networks = &self.plan.settings.networks;
+        if let Err(error) = self.deployer.start_on(container, networks).await {
             return Ok(Err(Cause::CannotStart(error.to_string())));
         }
         let subject = Subject {

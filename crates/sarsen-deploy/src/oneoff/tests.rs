@@ -138,3 +138,14 @@ async fn entering_needs_a_running_container() {
     world.engine.exit(&handle.container, 0).unwrap();
     assert!(matches!(enter().await, Err(DeployError::NotRunning(_))));
 }
+
+#[tokio::test]
+async fn it_is_on_the_apps_networks() {
+    let mut world = World::new(Behaviour::default());
+    world.settings.networks = vec!["data".to_owned()];
+    assert!(world.run(&["ls"], RunMode::Detached).await.is_err());
+    world.engine.ensure_network("data", &[]).await.unwrap();
+    let handle = world.run(&["ls"], RunMode::Detached).await.unwrap();
+    let networks = world.engine.networks_of(&handle.container).unwrap();
+    assert_eq!(networks, ["bridge", "data"]);
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{World, until};
+use sarsen_runtime::ContainerRuntime;
 use sarsen_runtime::fake::{Behaviour, Operation};
 
 async fn run(world: &World) -> Result<(), DeployError> {
@@ -59,4 +60,21 @@ async fn a_cancelled_task_is_killed() {
     let (outcome, ()) = tokio::join!(run(&world), cancel);
     assert!(matches!(outcome, Err(DeployError::Cancelled)));
     assert!(world.containers().is_empty());
+}
+
+#[tokio::test]
+async fn a_task_is_on_the_apps_networks() {
+    let mut world = ending(0);
+    world.settings.networks = vec!["data".to_owned()];
+    assert!(run(&world).await.is_err(), "there is no such network");
+    let engine = &world.engine;
+    engine.ensure_network("data", &[]).await.unwrap();
+    run(&world).await.unwrap();
+    let order: Vec<_> = engine
+        .calls()
+        .into_iter()
+        .map(|call| call.operation)
+        .collect();
+    let place = |operation| order.iter().rposition(|one| *one == operation);
+    assert!(place(Operation::ConnectNetwork) < place(Operation::Start));
 }

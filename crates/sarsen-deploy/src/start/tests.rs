@@ -5,7 +5,7 @@ use crate::testing::{World, until};
 use futures_util::FutureExt;
 use sarsen_domain::Check;
 use sarsen_runtime::fake::{Behaviour, Operation, ScriptedExec};
-use sarsen_runtime::{ContainerStatus, ImageHealth, RuntimeError};
+use sarsen_runtime::{ContainerRuntime, ContainerStatus, ImageHealth, RuntimeError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -341,4 +341,18 @@ async fn disabled_checks_stop_the_old_first_and_bring_it_back_on_failure() {
         .await
         .unwrap_err();
     assert_eq!(world.containers(), [format!("{} running", old.name)]);
+}
+
+#[tokio::test]
+async fn containers_are_on_the_apps_networks_before_they_start() {
+    let mut world = World::new(serving());
+    world.settings.networks = vec!["data".to_owned()];
+    let cause = world.failure().await;
+    assert!(matches!(cause, Cause::CannotStart(_)), "{cause}");
+    world.engine.ensure_network("data", &[]).await.unwrap();
+    let candidate = world.deploy(&["web.1"]).await.unwrap();
+    let web = &candidate.instances[0];
+    let networks = world.engine.networks_of(&web.container).unwrap();
+    assert_eq!(networks, ["bridge", "data"]);
+    assert!(web.address.is_some());
 }
