@@ -66,8 +66,13 @@ impl Builder {
             app_json: plan.app_json,
             detected_ports: default_ports(),
             buildpacks: result.buildpacks,
-            size: info.size,
+            size: info.size - self.stack_size().await?,
         })
+    }
+
+    async fn stack_size(&self) -> Result<i64, BuildError> {
+        let image = ImageRef::parse(&self.settings.stack_image)?;
+        Ok(self.runtime.image(&image).await?.size)
     }
 
     /// `heroku-24`: what buildpacks are told the stack is.

@@ -132,7 +132,7 @@ pub struct Built {
     pub detected_ports: Vec<PortMapping>,
     /// Names of the buildpacks that ran, in order.
     pub buildpacks: Vec<String>,
-    /// Bytes, as the engine counts them.
+    /// Bytes, as the engine counts them; for buildpacks without the stack, which all such images share.
     pub size: i64,
 }
 
