@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sarsen_build::{BuildOptions, BuildRequest, Built, Pull};
-use sarsen_domain::{CommitId, ImageRef, Progress};
+use sarsen_domain::{BuilderKind, CommitId, ImageRef, Progress};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -82,8 +82,15 @@ impl Control {
         };
         let built = self.builder.build(request, &job.log, job.cancelled()).await;
         let built = built.map_err(|error| Failure::new(format!("App build failed: {error}")))?;
-        job.log
-            .header(&format!("Image of {} MB is built", built.size / 1_000_000));
+        let megabytes = built.size / 1_000_000;
+        job.log.header(&match built.builder {
+            BuilderKind::Herokuish => {
+                format!("Image is built: {megabytes} MB on top of the stack")
+            }
+            BuilderKind::Dockerfile | BuilderKind::Null => {
+                format!("Image is built: {megabytes} MB")
+            }
+        });
         Ok(Image {
             built,
             commit: Some(commit),
