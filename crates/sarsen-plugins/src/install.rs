@@ -43,6 +43,8 @@ pub(crate) struct Fetch<'a> {
     /// An empty folder to work in.
     pub(crate) workshop: &'a Path,
     pub(crate) home: OsString,
+    /// For git and curl, such as a proxy's address.
+    pub(crate) env: &'a [(OsString, OsString)],
     pub(crate) tasks: &'a TaskTracker,
 }
 
@@ -189,6 +191,7 @@ impl Fetch<'_> {
             ("HOME".into(), self.home.clone()),
             ("LC_ALL".into(), "C.UTF-8".into()),
         ]);
+        env.extend(self.env.iter().cloned());
         let program = Program {
             plugin: self.name,
             title: program,

@@ -1,5 +1,8 @@
 //! The handle: which plugins there are, and what happens when a trigger fires or a command is theirs.
 
+mod commands;
+mod manage;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -7,27 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use sarsen_domain::Progress;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use crate::environment;
 use crate::error::PluginError;
-use crate::install::Fetch;
-use crate::manifest::Manifest;
 use crate::name::{PluginName, Trigger};
 use crate::output::Output;
 use crate::process::{Env, Program, run};
-use crate::report::{Exit, Run, TriggerReport};
+use crate::report::{Run, TriggerReport};
 use crate::shelf::{Plugin, Script, Shelf};
-use crate::source::{Source, committish};
+use crate::source::Source;
 use crate::stdin::{Shared, Stdin, feeding};
-
-/// "Not mine", says a `commands` script.
-const NOT_IMPLEMENTED: u8 = 10;
-/// Beginning of the folders in which plugins are put together.
-const WORKSHOP: &str = ".incoming-";
 
 /// What the host must know.
 #[derive(Debug, Clone)]
@@ -42,7 +37,7 @@ pub struct PluginSettings {
     pub socket: PathBuf,
     /// Our own program, which scripts call as `dokku`.
     pub binary: PathBuf,
-    /// Further variables for scripts.
+    /// Further variables for scripts, and for git and curl when they fetch a plugin.
     pub env: Vec<(OsString, OsString)>,
     /// How long one plugin may take over a trigger.
     pub trigger_time_limit: Duration,
@@ -89,6 +84,8 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     shelf: Shelf,
     variables: Env,
+    /// The part of them that git and curl get, too.
+    extra: Env,
     limit: Duration,
     tasks: TaskTracker,
     /// Held while the shelf is changed.
@@ -111,7 +108,7 @@ impl Plugins {
     /// Makes the folders that are not there.
     pub fn new(settings: &PluginSettings) -> Result<Self, PluginError> {
         let shelf = Shelf::open(&settings.root)?;
-        sweep(&settings.root);
+        manage::sweep(&settings.root);
         for name in ["available", "enabled"] {
             let folder = settings.lib_root.join("core-plugins").join(name);
             fs::create_dir_all(&folder).map_err(PluginError::io("make the folder", &folder))?;
@@ -121,6 +118,7 @@ impl Plugins {
         Ok(Self(Arc::new(Inner {
             shelf,
             variables: environment::variables(settings, &tools),
+            extra: settings.env.clone(),
             limit: settings.trigger_time_limit,
             tasks: settings.tasks.clone(),
             changes: Mutex::new(()),
@@ -210,168 +208,6 @@ impl Plugins {
             report
         };
         feeding(stdin, chain).await.map_err(no_pipe)
-    }
-
-    /// Offers a command to the plugins: the first subcommand file that fits takes it, else every `commands` script is
-    /// asked in turn. There is no time limit: the caller watches, and dropping the future stops the script.
-    pub async fn command(&self, words: &[String], call: Call<'_>) -> Result<Dispatch, PluginError> {
-        let Call {
-            env,
-            stdin,
-            mut output,
-            ..
-        } = call;
-        let names = self.0.shelf.enabled_names()?;
-        let Some(word) = words.first().filter(|_| !names.is_empty()) else {
-            return Ok(Dispatch::NotMine);
-        };
-        let subcommand = self.subcommand(&names, word);
-        let offer = |stdin: Shared| async move {
-            let use_ = Use {
-                args: words,
-                env: &env,
-                stdin: &stdin,
-                limit: None,
-            };
-            if let Some(script) = subcommand {
-                match self.run(script, use_, &mut output).await {
-                    Ok(run) => return Dispatch::Ran(run),
-                    Err(skipped) => note(&mut output, &skipped).await,
-                }
-            }
-            self.ask_all(&names, use_, &mut output).await
-        };
-        feeding(stdin, offer).await.map_err(no_pipe)
-    }
-
-    async fn ask_all(
-        &self,
-        names: &[PluginName],
-        use_: Use<'_>,
-        output: &mut Output<'_>,
-    ) -> Dispatch {
-        let mut answer = Dispatch::NotMine;
-        for name in names {
-            let Some(script) = self.script(name, "commands") else {
-                continue;
-            };
-            match self.run(script, use_, output).await {
-                Ok(run) if run.exit == Exit::Code(NOT_IMPLEMENTED) => {}
-                Ok(run) if run.exit.is_success() => answer = Dispatch::Ran(run),
-                Ok(run) => return Dispatch::Ran(run),
-                // A plugin that cannot run hides no command of the others.
-                Err(skipped) => tracing::debug!(plugin.name = %name, "{skipped}"),
-            }
-        }
-        answer
-    }
-
-    /// `a` → `a/subcommands/default`, then `a/subcommands/a`; `a:b:c` → `a/subcommands/b:c`.
-    fn subcommand(&self, names: &[PluginName], word: &str) -> Option<Found> {
-        let (plugin, file) = match word.split_once(':') {
-            None => (word, word),
-            Some(split) => split,
-        };
-        let name = names.iter().find(|name| name.as_str() == plugin)?;
-        let legal = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
-        if file.is_empty() || file.starts_with('.') || !file.chars().all(legal) {
-            return None;
-        }
-        let default = if word.contains(':') {
-            None
-        } else {
-            self.script(name, "subcommands/default")
-        };
-        default.or_else(|| self.script(name, &format!("subcommands/{file}")))
-    }
-
-    /// What the plugins say about their commands: pairs of `name args` and a description. A plugin that takes longer
-    /// than the limit, or fails, says nothing.
-    pub async fn help(&self, limit: Duration) -> Result<Vec<(String, String)>, PluginError> {
-        let names = self.0.shelf.enabled_names()?;
-        let args = ["help".to_owned()];
-        let (args, nothing) = (args.as_slice(), Shared::empty());
-        let nothing = &nothing;
-        let ask = |name| async move {
-            let script = self.script(name, "commands")?;
-            let use_ = Use {
-                args,
-                env: &[],
-                stdin: nothing,
-                limit: Some(limit),
-            };
-            let run = self.run(script, use_, &mut Output::Kept).await.ok()?;
-            run.exit.is_success().then_some(run.stdout)
-        };
-        let answers = join_all(names.iter().map(ask)).await;
-        Ok(answers
-            .iter()
-            .flatten()
-            .flat_map(|text| help_lines(text))
-            .collect())
-    }
-
-    /// Brings a plugin onto this host and enables it. Its `install` script is not run.
-    pub async fn install(&self, wanted: &Installation) -> Result<Plugin, PluginError> {
-        let Inner {
-            shelf,
-            tasks,
-            changes,
-            ..
-        } = &*self.0;
-        let branch = wanted.committish.as_deref().map(committish).transpose()?;
-        let _guard = changes.lock().await;
-        let name = &wanted.name;
-        if shelf.is_taken(name) {
-            return Err(PluginError::Taken(name.clone()));
-        }
-        let workshop = tempfile::Builder::new()
-            .prefix(WORKSHOP)
-            .tempdir_in(shelf.root())
-            .map_err(PluginError::io("make a folder in", shelf.root()))?;
-        let home = self.0.variables.iter().find(|(key, _)| key == "HOME");
-        let fetch = Fetch {
-            name,
-            source: &wanted.source,
-            committish: branch.as_ref(),
-            workshop: workshop.path(),
-            home: home.map(|(_, home)| home.clone()).unwrap_or_default(),
-            tasks,
-        };
-        let (folder, record) = fetch.fetch().await?;
-        if let Err(why) = Manifest::read(&folder) {
-            return Err(PluginError::Broken {
-                name: name.clone(),
-                why,
-            });
-        }
-        shelf.place(name, &folder, &record)?;
-        shelf.enable(name)?;
-        shelf.find(name)
-    }
-
-    /// Has a plugin's scripts run from now on.
-    pub async fn enable(&self, name: &PluginName) -> Result<(), PluginError> {
-        let _guard = self.0.changes.lock().await;
-        self.0.shelf.enable(name)
-    }
-
-    /// Has a plugin's scripts run no longer.
-    pub async fn disable(&self, name: &PluginName) -> Result<(), PluginError> {
-        let _guard = self.0.changes.lock().await;
-        self.0.shelf.disable(name)
-    }
-
-    /// Removes a plugin's files. Its `uninstall` script is not run.
-    pub async fn remove(&self, name: &PluginName) -> Result<(), PluginError> {
-        let _guard = self.0.changes.lock().await;
-        self.0.shelf.find(name)?;
-        let (shelf, name) = (self.0.shelf.clone(), name.clone());
-        let folder = shelf.folder(&name);
-        let removed = tokio::task::spawn_blocking(move || shelf.remove(&name)).await;
-        removed.unwrap_or_else(|panic| {
-            Err(PluginError::io("remove", &folder)(io::Error::other(panic)))
-        })
     }
 
     fn script(&self, name: &PluginName, place: &str) -> Option<Found> {
@@ -468,52 +304,5 @@ fn no_pipe(error: io::Error) -> PluginError {
     PluginError::Io {
         what: "Cannot make a pipe".to_owned(),
         error,
-    }
-}
-
-/// `    name args, description`
-fn help_lines(text: &[u8]) -> Vec<(String, String)> {
-    const MOST: usize = 200;
-    let text = String::from_utf8_lossy(text);
-    let clean = |part: &str| part.trim().replace(|c: char| c.is_control(), " ");
-    let pair = |line: &str| {
-        let (name, description) = line.split_once(',').unwrap_or((line, ""));
-        (clean(name), clean(description))
-    };
-    text.lines()
-        .filter(|line| !line.trim().is_empty())
-        .take(MOST)
-        .map(pair)
-        .collect()
-}
-
-/// An installation that a dying daemon left half-way.
-fn sweep(root: &Path) {
-    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(WORKSHOP)
-            && let Err(error) = fs::remove_dir_all(entry.path())
-        {
-            tracing::warn!(path = %entry.path().display(), %error, "cannot remove half an installation");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn help_is_split_at_the_first_comma_and_cannot_paint() {
-        let said =
-            help_lines(b"    hello, Says hello, twice\n\n    hello:x <a>\x1b[31m, \xff\n odd\n");
-        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(
-            said,
-            [
-                pair("hello", "Says hello, twice"),
-                pair("hello:x <a> [31m", "\u{fffd}"),
-                pair("odd", "")
-            ]
-        );
     }
 }
