@@ -1,7 +1,7 @@
 //! The life of an app as a whole: made, renamed, destroyed.
 
-use sarsen_domain::AppName;
 use sarsen_domain::container::label;
+use sarsen_domain::{AppName, ImageRef};
 use sarsen_plugins::Trigger;
 
 use crate::control::Control;
@@ -59,11 +59,8 @@ impl Control {
             tracing::warn!(container.id = %unfinished.container, error = %unfinished.error, "a container stays");
         }
         self.builder.purge_cache(app).await?;
-        let prefix = format!("dokku/{app}:");
-        for image in self.runtime.images(&mine).await? {
-            for tag in image.tags.iter().filter(|tag| tag.starts_with(&prefix)) {
-                self.remove_image_name(tag).await;
-            }
+        for (_, tag) in self.image_tags(app).await? {
+            self.remove_image_name(&format!("dokku/{app}:{tag}")).await;
         }
         self.repos.remove(app).await?;
         self.logs.remove_app(app);
@@ -76,18 +73,14 @@ impl Control {
         self.store.apps().rename(&old, new).await?;
         self.repos.rename(&old, new).await?;
         self.logs.rename_app(&old, new)?;
-        for release in self
-            .store
-            .releases()
-            .list(new, self.settings.keep_releases.saturating_mul(2))
-            .await?
-        {
-            let (repository, tag) = (format!("dokku/{new}"), release.number.to_string());
-            match self.runtime.tag(&release.image, &repository, &tag).await {
+        for (image, tag) in self.image_tags(&old).await? {
+            match self
+                .runtime
+                .tag(&image, &format!("dokku/{new}"), &tag)
+                .await
+            {
                 Ok(()) => self.remove_image_name(&format!("dokku/{old}:{tag}")).await,
-                Err(error) => {
-                    tracing::info!(%error, "the image of {} keeps its old name", release.number)
-                }
+                Err(error) => tracing::info!(%error, "dokku/{old}:{tag} keeps its old name"),
             }
         }
         self.refresh_routes().await?;
@@ -97,6 +90,25 @@ impl Control {
                 .await;
         }
         Ok(())
+    }
+
+    /// The images called `dokku/APP:TAG`, with their tags. An image that was renamed says another app in its label, and
+    /// one that was given to us says nothing; only what is another installation's is left out.
+    async fn image_tags(&self, app: &AppName) -> Outcome<Vec<(ImageRef, String)>> {
+        let prefix = format!("dokku/{app}:");
+        let mut found = Vec::new();
+        for image in self.runtime.images(&[]).await? {
+            let owner = image.labels.get(label::OWNER);
+            if owner.is_some_and(|owner| *owner != self.settings.owner) {
+                continue;
+            }
+            let tags = image
+                .tags
+                .iter()
+                .filter_map(|tag| tag.strip_prefix(&prefix));
+            found.extend(tags.map(|tag| (image.id.clone(), tag.to_owned())));
+        }
+        Ok(found)
     }
 
     fn labels_of(&self, app: &AppName) -> Vec<String> {
