@@ -95,7 +95,10 @@ impl AppRow {
             last_build: app.last_build.map_or("", BuildStatus::as_str),
             last_build_tone: app.last_build.map_or("idle", build_tone),
             // Nothing answers there before the first deploy.
-            url: app.url.clone().filter(|_| app.condition != Condition::NeverDeployed),
+            url: app
+                .url
+                .clone()
+                .filter(|_| app.condition != Condition::NeverDeployed),
         }
     }
 }
