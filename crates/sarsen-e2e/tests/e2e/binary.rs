@@ -28,7 +28,7 @@ pub(crate) fn path() -> PathBuf {
     binary
 }
 
-/// Whether the binary is newer than every source that cargo noted for it.
+/// Whether the binary was built from this very working copy, and is newer than every source that cargo noted for it.
 fn is_fresh(binary: &Path) -> bool {
     let Some(built) = modified(binary) else {
         return false;
@@ -36,10 +36,13 @@ fn is_fresh(binary: &Path) -> bool {
     let Ok(noted) = fs::read_to_string(binary.with_extension("d")) else {
         return false;
     };
-    let sources = noted.split_once(": ").map_or("", |(_, sources)| sources);
-    sources
-        .split_whitespace()
-        .all(|source| modified(Path::new(source)).is_some_and(|changed| changed <= built))
+    let noted = noted.split_once(": ").map_or("", |(_, sources)| sources);
+    let sources: Vec<&Path> = noted.split_whitespace().map(Path::new).collect();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    sources.contains(&crates.join("sarsen-daemon/src/main.rs").as_path())
+        && sources
+            .iter()
+            .all(|source| modified(source).is_some_and(|changed| changed <= built))
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

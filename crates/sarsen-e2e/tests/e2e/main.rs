@@ -11,6 +11,7 @@
 )]
 
 mod binary;
+mod claim;
 mod daemon;
 mod engine;
 mod engine_restart;

@@ -59,7 +59,8 @@ fn a_shell_in_a_terminal() {
         wait_for(&shell, "it is a 42 terminal");
         wait_for(&shell, "xterm-256color");
         // Ctrl-C ends the command, and not the session.
-        type_line(&mut shell, "sleep 100");
+        type_line(&mut shell, "echo asleep $((3 + 3)); sleep 100");
+        wait_for(&shell, "asleep 6");
         shell.write(b"\x03");
         type_line(&mut shell, "echo still $((1 + 1))");
         wait_for(&shell, "still 2");

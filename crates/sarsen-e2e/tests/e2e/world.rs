@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::claim::{Claim, clear_after_the_dead};
 use crate::daemon::Daemon;
 use crate::engine::Engine;
 use crate::program::{Ended, Running, eventually_within, run};
@@ -19,6 +20,7 @@ pub(crate) struct World {
     pub(crate) engine: Engine,
     /// What the daemon made carries this name.
     pub(crate) owner: String,
+    claim: Option<Claim>,
     pub(crate) root: TempDir,
 }
 
@@ -40,6 +42,7 @@ impl World {
             "these tests need Docker, and nothing answers at {}",
             engine.socket
         );
+        clear_after_the_dead();
         let root = TempDir::with_prefix("sarsen-e2e-").unwrap();
         let extra = format!("docker.socket = {:?}\n{extra}", engine.socket);
         let daemon = Daemon::prepare(root.path(), &binary::path(), &extra);
@@ -47,10 +50,12 @@ impl World {
             daemon,
             engine,
             owner: String::new(),
+            claim: None,
             root,
         };
         world.start();
         world.owner = world.daemon.owner().expect("the daemon has a name");
+        world.claim = Some(Claim::make(&world.owner, &world.engine));
         world.make_key("ada");
         let public = fs::read(world.path("ada.pub")).unwrap();
         world.local(&["ssh-keys:add", "ada"], &public).succeeded();
@@ -239,6 +244,7 @@ impl Drop for World {
         if !self.owner.is_empty() {
             self.engine.remove_all_of(&self.owner);
         }
+        drop(self.claim.take());
     }
 }
 
