@@ -80,7 +80,8 @@ impl Control {
             () = self.shutdown.cancelled() => return Err(Failure::new("The daemon is about to end")),
         };
         record(&fired);
-        for run in fired.runs.iter().filter(|run| run.exit.is_success()) {
+        let spoke = |run: &&Run| run.exit.is_success() && !run.last_words.is_empty();
+        for run in fired.runs.iter().filter(spoke) {
             tracing::info!(plugin.name = %run.plugin, "{}: {}", run.script, run.last_words);
         }
         fired.failed().map_or(Ok(()), |run| Err(failure_of(run)))
