@@ -4,6 +4,7 @@
 //! are sentences for the person who typed the text.
 
 pub mod addon;
+pub mod address;
 pub mod app_json;
 pub mod build;
 pub mod builder;

@@ -1,6 +1,8 @@
 //! Which hosts may be asked: a URL in somebody's repository must not make this host talk to its own network.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
+
+use sarsen_domain::address::is_public;
 
 use crate::BuildSettings;
 
@@ -96,47 +98,6 @@ fn host_and_port(url: &str) -> Option<(&str, u16)> {
     (port != 0 && (is_name || is_literal)).then_some((host, port))
 }
 
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (b == 18 || b == 19));
-    !special
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, third, fourth, fifth, sixth, seventh, eighth] = address.segments();
-    let embedded = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match (first, second) {
-        // ::, ::1, IPv4 in IPv6
-        (0, 0) if third == 0 && fourth == 0 && fifth == 0 && (sixth == 0 || sixth == 0xffff) => {
-            sixth == 0xffff && embedded(seventh, eighth)
-        }
-        // NAT64 and 6to4 lead to IPv4 addresses
-        (0x64, 0xff9b) => embedded(seventh, eighth),
-        (0x2002, high) => embedded(high, third),
-        // The rest of the public world is 2000::/3.
-        _ => (0x2000..0x4000).contains(&first),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,41 +121,6 @@ mod tests {
             ("file:///etc", None),
         ] {
             assert_eq!(host_and_port(url), expected, "{url}");
-        }
-    }
-
-    #[test]
-    fn private_worlds_are_told_from_the_public_one() {
-        for private in [
-            "127.0.0.1",
-            "10.1.2.3",
-            "172.17.0.1",
-            "192.168.0.1",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "224.0.0.1",
-            "255.255.255.255",
-            "198.18.0.1",
-            "::",
-            "::1",
-            "::ffff:127.0.0.1",
-            "::127.0.0.1",
-            "fe80::1",
-            "fd00::1",
-            "ff02::1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-        ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
-        }
-        for public in [
-            "1.1.1.1",
-            "140.82.121.3",
-            "2606:4700::1111",
-            "::ffff:1.1.1.1",
-        ] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
         }
     }
 

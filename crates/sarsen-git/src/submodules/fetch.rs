@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sarsen_domain::CommitId;
+use sarsen_domain::address::is_public;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::url::{Remote, is_public, redacted};
+use super::url::{Remote, redacted};
 use crate::child::Git;
 use crate::error::GitError;
 use crate::repos::{Repos, is_whole, private_dir};
