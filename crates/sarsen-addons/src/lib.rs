@@ -1,0 +1,17 @@
+//! Addons: a database or cache that apps are linked to. An addon is a `service.toml`; this crate reads those and
+//! makes, starts, stops and removes the containers, networks and volumes of services. It keeps no state: who calls it
+//! remembers which services there are.
+
+mod catalog;
+mod definition;
+mod engine;
+mod error;
+mod template;
+mod transfer;
+
+pub use catalog::Catalog;
+pub use definition::{Addon, Transfer};
+pub use engine::{Engine, Service};
+pub use error::{AddonError, DefinitionError};
+pub use template::Secrets;
+pub use transfer::{Errand, OfflineImport, Tty};
