@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -34,7 +34,15 @@ impl FromRequestParts<Web> for Viewer {
     }
 }
 
-pub(crate) async fn login(State(web): State<Web>, Query(login): Query<Login>) -> Response {
+pub(crate) async fn login(
+    method: Method,
+    State(web): State<Web>,
+    Query(login): Query<Login>,
+) -> Response {
+    if method == Method::HEAD {
+        // Whoever only looks at links that pass by may not use them up.
+        return StatusCode::NO_CONTENT.into_response();
+    }
     match web.control.logins().redeem(&login.token) {
         Some(session) => {
             let cookie = format!("{COOKIE_NAME}={session}; {COOKIE_RULES}");

@@ -55,6 +55,7 @@ async fn a_link_is_good_once_and_signing_out_is_for_good() {
     let mut world = World::new().await;
     let token = world.control.logins().issue("ada");
     let path = format!("/login?token={token}");
+    assert_eq!(world.ask("HEAD", &path).await.header("set-cookie"), "");
     let page = world.get(&path).await;
     assert_eq!(
         (page.status, page.header("location")),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
+use sarsen_addons::Catalog;
 use sarsen_build::{BuildSettings, Builder};
 use sarsen_control::{Control, ControlSettings, Parts};
 use sarsen_deploy::{DeploySettings, Deployer};
@@ -14,6 +15,7 @@ use sarsen_domain::{
     Formation, ImageRef, Procfile,
 };
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
+use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Host, Registry, RegistrySettings};
 use sarsen_router::{Router, RouterSettings};
 use sarsen_runtime::Runtime;
@@ -74,6 +76,8 @@ impl World {
             router: Router::new(RouterSettings::default()),
             builder: Builder::new(runtime.clone(), BuildSettings::default()),
             deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
+            plugins: Plugins::new(&plugins(&root, &tasks)).unwrap(),
+            addons: Catalog::load(&root.join("addons"), &sarsen_control::nouns()).unwrap(),
             runtime,
             tasks,
             shutdown: CancellationToken::new(),
@@ -103,7 +107,7 @@ impl World {
         self.ask("POST", path).await
     }
 
-    async fn ask(&self, method: &str, path: &str) -> Page {
+    pub(super) async fn ask(&self, method: &str, path: &str) -> Page {
         let mut request = Request::builder().method(method).uri(path);
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
@@ -205,6 +209,19 @@ fn repos(root: &std::path::Path, tasks: &TaskTracker) -> RepoSettings {
             credentials_home: None,
             env: Vec::new(),
         },
+        tasks: tasks.clone(),
+    }
+}
+
+fn plugins(root: &std::path::Path, tasks: &TaskTracker) -> PluginSettings {
+    PluginSettings {
+        root: root.join("plugins"),
+        lib_root: root.to_owned(),
+        dokku_root: root.join("git"),
+        socket: root.join("control.sock"),
+        binary: "/bin/false".into(),
+        env: Vec::new(),
+        trigger_time_limit: std::time::Duration::from_secs(1),
         tasks: tasks.clone(),
     }
 }
