@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use crate::flat;
 use crate::timer::LazyTimer;
 
 const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nx-sarsen-error: H28\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -217,7 +218,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let wrote = flat::poll_write(&mut self.stream, cx, bufs);
         self.poll_progress(cx, wrote)
     }
 

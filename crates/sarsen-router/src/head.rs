@@ -30,6 +30,15 @@ pub(crate) struct Voucher {
     pub(crate) via: Option<HeaderValue>,
 }
 
+/// A request's id.
+#[derive(Debug)]
+pub(crate) enum RequestId {
+    /// The client's. Copied: a share would keep the connection's read buffer from being used again.
+    Own(Box<[u8]>),
+    /// Made here.
+    New([u8; 36]),
+}
+
 /// The protocol that a request wants to change to, if it is one that may pass.
 pub(crate) fn wanted_upgrade(version: Version, headers: &HeaderMap) -> Option<HeaderValue> {
     let wanted = headers.get(UPGRADE)?;
@@ -49,16 +58,15 @@ pub(crate) fn wanted_upgrade(version: Version, headers: &HeaderMap) -> Option<He
 }
 
 /// The request's id: the client's own if it is a decent one, else a new one.
-pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
+pub(crate) fn request_id(headers: &HeaderMap) -> RequestId {
     let decent = |value: &&HeaderValue| {
         let legal = |b: &u8| b.is_ascii_alphanumeric() || b"+/=-".contains(b);
         (20..=200).contains(&value.len()) && value.as_bytes().iter().all(legal)
     };
-    headers
-        .get(X_REQUEST_ID)
-        .filter(decent)
-        .cloned()
-        .unwrap_or_else(new_request_id)
+    match headers.get(X_REQUEST_ID).filter(decent) {
+        Some(own) => RequestId::Own(own.as_bytes().into()),
+        None => RequestId::New(random_uuid()),
+    }
 }
 
 /// Makes a request's headers fit for the app. Returns the chain of addresses that the request came along.
@@ -89,6 +97,16 @@ pub(crate) fn prepare_request(
     chain
 }
 
+/// Whether the one who sent this closes the connection after it.
+pub(crate) fn is_last(version: Version, headers: &HeaderMap) -> bool {
+    let mut words = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    if version < Version::HTTP_11 {
+        !words.any(|t| t.eq_ignore_ascii_case("keep-alive"))
+    } else {
+        words.any(|t| t.eq_ignore_ascii_case("close"))
+    }
+}
+
 /// Makes a response's headers fit for the client.
 pub(crate) fn prepare_response(
     headers: &mut HeaderMap,
@@ -104,6 +122,16 @@ pub(crate) fn prepare_response(
         headers.insert(UPGRADE, upgrade);
     }
     add_via(headers, via);
+}
+
+impl RequestId {
+    pub(crate) fn header(&self) -> HeaderValue {
+        let text = match self {
+            Self::Own(text) => &**text,
+            Self::New(text) => text,
+        };
+        HeaderValue::from_bytes(text).unwrap_or(const { HeaderValue::from_static("-") })
+    }
 }
 
 impl Voucher {
@@ -199,18 +227,16 @@ fn now_millis() -> HeaderValue {
     HeaderValue::from(u64::try_from(since.as_millis()).unwrap_or_default())
 }
 
-// A random UUID, version 4.
-fn new_request_id() -> HeaderValue {
+// Version 4.
+fn random_uuid() -> [u8; 36] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let random = rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let mut text = Vec::with_capacity(36);
-    for place in 0..32_u32 {
-        if matches!(place, 8 | 12 | 16 | 20) {
-            text.push(b'-');
-        }
-        let digit = (random >> (124 - place * 4)) as usize & 0xf;
-        text.extend(DIGITS.get(digit));
+    let mut text = [b'-'; 36];
+    let places = text.iter_mut().enumerate();
+    let digits = places.filter(|(place, _)| !matches!(place, 8 | 13 | 18 | 23));
+    for (number, (_, digit)) in digits.enumerate() {
+        let value = (random >> (124 - number * 4)) as usize & 0xf;
+        *digit = DIGITS.get(value).copied().unwrap_or(b'0');
     }
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-        .unwrap_or(HeaderValue::from_static("-"))
+    text
 }

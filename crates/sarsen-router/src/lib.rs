@@ -2,14 +2,15 @@
 //!
 //! [`RouteTable`] is a value; [`Router`] swaps it whole and keeps what belongs to a container (its pooled connections,
 //! its requests in flight) for as long as the container is in the table or a request is under way there.
-//! One task serves one client connection and also drives the upstream connection it is using, so that a request crosses
-//! no queue and wakes no other thread.
+//! One task on one thread serves one client connection and also drives the upstream connection it is using, so that a
+//! request crosses no queue and wakes no other thread.
 
 mod access_log;
 mod body;
 mod client_io;
 mod exchange;
 mod failure;
+mod flat;
 mod head;
 mod host;
 mod link;
@@ -19,12 +20,14 @@ mod page;
 mod proxy;
 mod router;
 mod settings;
+mod spare;
 mod stats;
 mod table;
 mod timer;
 mod trust;
 mod tunnel;
 mod upstream;
+mod workers;
 
 pub use access_log::AccessLog;
 pub use router::{Drained, Router};

@@ -21,8 +21,11 @@ use tokio::time::Instant;
 
 use crate::body::{BodyWatch, RequestBody};
 use crate::failure::Failure;
+use crate::flat;
+use crate::head;
 use crate::settings::RouterSettings;
 use crate::timer::LazyTimer;
+use crate::workers;
 
 mod linked_body;
 
@@ -34,9 +37,13 @@ pub(crate) struct Link {
     sender: SendRequest<RequestBody>,
     connection: Connection<TokioIo<MeteredIo>, RequestBody>,
     ended: bool,
+    // The upstream has said that it will close the connection.
+    is_last: bool,
     meter: Arc<Meter>,
     timer: LazyTimer,
     parked: Instant,
+    /// The thread whose runtime watches the socket.
+    pub(crate) home: usize,
 }
 
 /// Why a request got no response on a link.
@@ -111,9 +118,11 @@ impl Link {
             sender,
             connection,
             ended: false,
+            is_last: false,
             meter,
             timer: LazyTimer::default(),
             parked: Instant::now(),
+            home: workers::current(),
         }))
     }
 
@@ -174,10 +183,19 @@ impl Link {
         !self.drive(&mut cx) && self.sender.is_ready()
     }
 
+    /// Notes what the head of a response says about the connection.
+    pub(crate) fn after(mut self: Box<Self>, head: &http::response::Parts) -> Box<Self> {
+        self.is_last = head::is_last(head.version, &head.headers);
+        self
+    }
+
     /// Gets ready for the pool; false when the connection is of no more use.
+    ///
+    /// It is not polled: while the response is still on its way to the client, its bytes are in the read buffer, and
+    /// a poll would allocate another one.
     pub(crate) fn park(&mut self) -> bool {
         self.parked = Instant::now();
-        self.is_alive()
+        !self.ended && !self.is_last
     }
 
     /// How long the connection has been in the pool.
@@ -347,7 +365,7 @@ impl AsyncWrite for MeteredIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        let wrote = flat::poll_write(&mut self.stream, cx, bufs);
         self.note_written(wrote)
     }
 

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +22,7 @@ use crate::exchange;
 use crate::head::Voucher;
 use crate::proxy::{self, Peer};
 use crate::router::Inner;
+use crate::workers::Workers;
 
 /// Between two looks at the pooled connections.
 const SWEEP: Duration = Duration::from_secs(2);
@@ -52,9 +53,10 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     let port = listener.local_addr()?.port();
+    let workers = inner.workers().await?;
     let deadline = inner.settings.shutdown_deadline;
     let front = Arc::new(Front {
-        inner,
+        inner: Arc::clone(&inner),
         port,
         tasks: TaskTracker::new(),
         stop: CancellationToken::new(),
@@ -63,7 +65,7 @@ pub(crate) async fn serve(
     });
     tokio::select! {
         () = shutdown.cancelled() => {}
-        () = accept(&front, &listener) => {}
+        () = accept(&front, workers, &listener) => {}
         () = sweep(&front.inner) => {}
     }
     drop(listener);
@@ -82,22 +84,26 @@ pub(crate) async fn serve(
 }
 
 // Never returns: an error concerns one connection, or passes.
-async fn accept(front: &Arc<Front>, listener: &TcpListener) {
+async fn accept(front: &Arc<Front>, workers: &Workers, listener: &TcpListener) {
     let http = http_settings(front);
     loop {
-        match listener.accept().await {
+        match accept_one(listener).await {
             Ok((stream, address)) => {
                 let Ok(permit) = Arc::clone(&front.inner.connections).acquire_owned().await else {
                     return;
                 };
                 let seat = Arc::<Seat>::default();
+                let (worker, place) = workers.assign();
                 let peer = Arc::new(Peer {
                     front: Arc::clone(front),
                     seat,
                     voucher: vouch(front, address),
                     _permit: permit,
+                    _place: place,
                 });
-                front.tasks.spawn(connection(peer, http.clone(), stream));
+                front
+                    .tasks
+                    .spawn_on(connection(peer, http.clone(), stream), &worker);
             }
             Err(error) if is_the_clients(&error) => {
                 tracing::debug!(%error, "a client left before it was accepted")
@@ -108,6 +114,12 @@ async fn accept(front: &Arc<Front>, listener: &TcpListener) {
             }
         }
     }
+}
+
+// The connection is for another runtime than the listener's.
+async fn accept_one(listener: &TcpListener) -> io::Result<(net::TcpStream, SocketAddr)> {
+    let (stream, address) = listener.accept().await?;
+    Ok((stream.into_std()?, address))
 }
 
 fn is_the_clients(error: &io::Error) -> bool {
@@ -139,7 +151,14 @@ fn http_settings(front: &Front) -> http1::Builder {
     http
 }
 
-async fn connection(peer: Arc<Peer>, http: http1::Builder, stream: TcpStream) {
+async fn connection(peer: Arc<Peer>, http: http1::Builder, stream: net::TcpStream) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "cannot serve a connection");
+            return;
+        }
+    };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }

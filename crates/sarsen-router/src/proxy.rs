@@ -16,16 +16,18 @@ use crate::body::{RequestBody, ResponseBody};
 use crate::client_io::{Busy, Seat};
 use crate::exchange::{Details, Exchange};
 use crate::failure::Failure;
-use crate::head::{self, Voucher};
+use crate::head::{self, RequestId, Voucher};
 use crate::host;
 use crate::link::{Link, LinkedBody, SendError};
 use crate::listener::Front;
 use crate::live::{LiveApp, NoPick, Picked};
 use crate::page::{self, Taste};
 use crate::settings::RouterSettings;
+use crate::spare::Spare;
 use crate::table::AppState;
 use crate::tunnel::{self, Tunnel};
 use crate::upstream::UpstreamState;
+use crate::workers::Place;
 
 /// A request that must not be sent twice takes a pooled connection only when it rested for less than this, because
 /// the upstream may be about to close it.
@@ -42,6 +44,7 @@ pub(crate) struct Peer {
     pub(crate) voucher: Voucher,
     /// Counts the connection, or the tunnel that it became.
     pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _place: Place,
 }
 
 /// A response's head, and the connection that its body is on.
@@ -58,13 +61,6 @@ enum Miss {
     Final(Failure),
 }
 
-/// A request that may be sent again, because it has no body and asking twice does no harm.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: http::HeaderMap,
-}
-
 /// Serves one request.
 pub(crate) async fn handle(
     peer: Arc<Peer>,
@@ -74,14 +70,14 @@ pub(crate) async fn handle(
     let taste = Taste::of(request.headers());
     let request_id = head::request_id(request.headers());
     let mut exchange = Box::new(Exchange::new(Arc::clone(&peer.front.inner)));
-    match forward(&peer, request, request_id.clone(), &mut exchange).await {
+    match forward(&peer, request, &request_id, &mut exchange).await {
         Ok((answer, None)) => Ok(respond(&peer, answer, exchange, busy)),
         Ok((answer, Some(client))) => {
             Ok(respond_upgraded(&peer, answer, client, exchange, busy).await)
         }
         Err(failure) => {
             exchange.fail(failure);
-            let page = page::failure(failure, taste, &request_id);
+            let page = page::failure(failure, taste, &request_id.header());
             Ok(page.map(|page| ResponseBody::page(page, busy)))
         }
     }
@@ -90,22 +86,27 @@ pub(crate) async fn handle(
 async fn forward(
     peer: &Peer,
     mut request: Request<Incoming>,
-    request_id: HeaderValue,
+    request_id: &RequestId,
     exchange: &mut Exchange,
 ) -> Result<(Answer, Option<OnUpgrade>), Failure> {
-    let host = check(peer, &mut request);
-    exchange.describe(|| describe(peer, &request, &request_id));
-    let host = host?;
+    let checked = check(peer, &mut request);
+    exchange.describe(|| describe(peer, &request, request_id));
+    checked?;
     let client = head::wanted_upgrade(request.version(), request.headers())
         .map(|to| (to, hyper::upgrade::on(&mut request)));
     let (upgrade, client) = client.unzip();
     let (mut parts, incoming) = request.into_parts();
-    let chain = head::prepare_request(&mut parts.headers, &peer.voucher, request_id, upgrade);
+    let chain = head::prepare_request(
+        &mut parts.headers,
+        &peer.voucher,
+        request_id.header(),
+        upgrade,
+    );
     exchange.came_along(chain);
     parts.version = http::Version::HTTP_11;
     parts.extensions.clear();
     let request = Request::from_parts(parts, RequestBody::new(incoming));
-    let answer = send(peer, &host, request, exchange).await?;
+    let answer = send(peer, request, exchange).await?;
     let is_upgrade = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     match (is_upgrade, client) {
         (true, Some(client)) => Ok((answer, Some(client))),
@@ -114,8 +115,8 @@ async fn forward(
     }
 }
 
-// Refuses what has two meanings, and makes the target relative. Returns the host that the request is for.
-fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<HeaderValue, Failure> {
+// Refuses what has two meanings, and makes the target relative.
+fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<(), Failure> {
     if request.method() == Method::CONNECT {
         return Err(Failure::Forbidden);
     }
@@ -129,22 +130,21 @@ fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<HeaderValue, Fa
         }
     }
     let mut hosts = headers.get_all(HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.clone(),
-        _ => return Err(Failure::BadRequest),
-    };
+    if hosts.next().is_none() || hosts.next().is_some() {
+        return Err(Failure::BadRequest);
+    }
     let Some(authority) = request.uri().authority() else {
-        return Ok(host);
+        return Ok(());
     };
     // The target's own host counts, not the header's.
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::BadRequest)?;
     let target = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(target.unwrap_or(PathAndQuery::from_static("/")));
-    request.headers_mut().insert(HOST, host.clone());
-    Ok(host)
+    request.headers_mut().insert(HOST, host);
+    Ok(())
 }
 
-fn describe(peer: &Peer, request: &Request<Incoming>, request_id: &HeaderValue) -> Details {
+fn describe(peer: &Peer, request: &Request<Incoming>, request_id: &RequestId) -> Details {
     Details {
         method: request.method().clone(),
         uri: request.uri().clone(),
@@ -153,7 +153,7 @@ fn describe(peer: &Peer, request: &Request<Incoming>, request_id: &HeaderValue) 
             .get(HOST)
             .cloned()
             .unwrap_or(HeaderValue::from_static("")),
-        request_id: request_id.clone(),
+        request_id: request_id.header(),
         fwd: peer.voucher.client.clone(),
     }
 }
@@ -161,7 +161,6 @@ fn describe(peer: &Peer, request: &Request<Incoming>, request_id: &HeaderValue) 
 // Tries one upstream after the other, as long as the request is still whole.
 async fn send(
     peer: &Peer,
-    host: &HeaderValue,
     mut request: Request<RequestBody>,
     exchange: &mut Exchange,
 ) -> Result<Answer, Failure> {
@@ -170,7 +169,7 @@ async fn send(
     let mut last = None;
     loop {
         let picked =
-            pick(peer, host, &tried, exchange).map_err(|failure| last.unwrap_or(failure))?;
+            pick(peer, &request, &tried, exchange).map_err(|failure| last.unwrap_or(failure))?;
         let upstream = Arc::clone(&picked.upstream);
         exchange.picked(picked);
         match ask(settings, &upstream, request, exchange).await {
@@ -193,13 +192,14 @@ async fn send(
 
 fn pick(
     peer: &Peer,
-    host: &HeaderValue,
+    request: &Request<RequestBody>,
     tried: &[SocketAddr],
     exchange: &mut Exchange,
 ) -> Result<Picked, Failure> {
-    let host = host
-        .to_str()
-        .ok()
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
         .and_then(host::normalise)
         .ok_or(Failure::BadRequest)?;
     for _ in 0..LOOKS {
@@ -243,7 +243,7 @@ async fn ask(
         match (sent, &spare) {
             (Ok(response), _) => return Ok((response, link)),
             (Err(SendError::Unsent(again)), _) => request = *again,
-            (Err(SendError::NoByte), Some(spare)) => request = spare.request(),
+            (Err(SendError::NoByte), Some(spare)) => request = again(spare)?,
             (Err(error), _) => return Err(Miss::Final(error.failure())),
         }
     }
@@ -262,10 +262,14 @@ async fn ask(
         (Ok(response), _) => Ok((response, link)),
         (Err(SendError::Unsent(again)), _) => Err(Miss::TryAnother(again, Failure::Closed)),
         (Err(SendError::NoByte), Some(spare)) => {
-            Err(Miss::TryAnother(Box::new(spare.request()), Failure::Closed))
+            Err(Miss::TryAnother(Box::new(again(&spare)?), Failure::Closed))
         }
         (Err(error), _) => Err(Miss::Final(error.failure())),
     }
+}
+
+fn again(spare: &Spare) -> Result<Request<RequestBody>, Miss> {
+    spare.request().ok_or(Miss::Final(Failure::Closed))
 }
 
 fn respond(
@@ -276,11 +280,12 @@ fn respond(
 ) -> Response<ResponseBody> {
     let inner = &peer.front.inner;
     let (mut parts, incoming) = answer.response.into_parts();
+    let link = answer.link.after(&parts);
     head::prepare_response(&mut parts.headers, inner.via.as_ref(), None);
     parts.version = http::Version::HTTP_11;
     parts.extensions.clear();
     exchange.answered(parts.status);
-    let body = LinkedBody::new(incoming, answer.link, answer.upstream, &inner.settings);
+    let body = LinkedBody::new(incoming, link, answer.upstream, &inner.settings);
     Response::from_parts(parts, ResponseBody::app(body, exchange, busy))
 }
 
@@ -307,25 +312,4 @@ async fn respond_upgraded(
     };
     front.tasks.spawn(tunnel::run(tunnel, Arc::clone(peer)));
     Response::from_parts(parts, ResponseBody::page(bytes::Bytes::new(), busy))
-}
-
-// ===== impl Spare =====
-
-impl Spare {
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        let is_whole = request.body().is_empty() && request.method().is_idempotent();
-        is_whole.then(|| Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        })
-    }
-
-    fn request(&self) -> Request<RequestBody> {
-        let mut request = Request::new(RequestBody::Empty);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
 }

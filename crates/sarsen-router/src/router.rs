@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::listener;
@@ -16,6 +16,7 @@ use crate::live::{LiveTable, Survivors};
 use crate::settings::RouterSettings;
 use crate::stats::{RouterCounters, RouterStats};
 use crate::table::RouteTable;
+use crate::workers::Workers;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) counters: RouterCounters,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) via: Option<HeaderValue>,
+    workers: OnceCell<Workers>,
     survivors: Mutex<Survivors>,
 }
 
@@ -63,6 +65,7 @@ impl Router {
                 counters: RouterCounters::default(),
                 connections: Arc::new(Semaphore::new(settings.max_connections)),
                 via,
+                workers: OnceCell::new(),
                 survivors: Mutex::default(),
                 settings,
             }),
@@ -133,7 +136,7 @@ impl Router {
     /// Accepts connections until told to stop; then finishes the requests under way, within
     /// [`RouterSettings::shutdown_deadline`]. May run on several listeners at once.
     ///
-    /// Fails only when the listener has no address.
+    /// Fails only when the listener is of no use, or the threads that serve the connections cannot be started.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -165,6 +168,13 @@ impl Router {
             .survivors
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// The threads that serve connections, started when they are first needed.
+    pub(crate) async fn workers(&self) -> io::Result<&Workers> {
+        self.workers.get_or_try_init(Workers::start).await
     }
 }
 

@@ -28,7 +28,7 @@ pub struct RouterSettings {
     pub max_head_bytes: usize,
     /// Clients' connections and tunnels at any time; more wait in the kernel's queue. 8192.
     pub max_connections: usize,
-    /// Idle connections kept per upstream. 128.
+    /// Idle connections kept per upstream and serving thread. 128.
     pub pool_size: usize,
     /// How long an idle connection to an upstream is kept. 55 s, a little below the usual 60 s of servers.
     pub pool_idle_timeout: Duration,

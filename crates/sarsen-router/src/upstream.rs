@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Link;
+use crate::workers;
 
 /// How long an upstream that refused a connection is passed over while others are left.
 const QUARANTINE: Duration = Duration::from_secs(5);
@@ -31,7 +32,8 @@ pub(crate) struct UpstreamState {
     pub(crate) address: SocketAddr,
     pub(crate) dyno: String,
     pub(crate) instance: Arc<Instance>,
-    pool: Mutex<Pool>,
+    // One per thread that serves connections.
+    pools: Vec<Mutex<Pool>>,
     // Milliseconds after `epoch`; 0 when it never refused.
     refused_until: AtomicU64,
     epoch: Instant,
@@ -107,24 +109,25 @@ impl UpstreamState {
             address,
             dyno,
             instance,
-            pool: Mutex::default(),
+            pools: (0..workers::count()).map(|_| Mutex::default()).collect(),
             refused_until: AtomicU64::new(0),
             epoch: Instant::now(),
         }
     }
 
     /// An idle connection that looks alive and rested for no longer than `max_rest`.
+    ///
+    /// Mostly one that belongs to this thread. Those of the others are taken while nothing else is under way at the
+    /// container: it may be one that serves a single connection at a time.
     pub(crate) fn take_link(&self, max_rest: Duration) -> Option<Box<Link>> {
-        loop {
-            let mut link = self.pool().pop()?;
-            if link.rested() > max_rest {
-                // The others rested longer.
-                return None;
-            }
-            if link.is_alive() {
-                return Some(link);
-            }
-        }
+        let own = workers::current();
+        take(self.pools.get(own)?, max_rest).or_else(|| {
+            let is_alone = self.instance.active() <= 1;
+            let others = self.pools.iter().enumerate().filter(|(n, _)| *n != own);
+            is_alone
+                .then_some(others)?
+                .find_map(|(_, pool)| take(pool, max_rest))
+        })
     }
 
     /// Keeps a connection that is ready for another request.
@@ -132,7 +135,10 @@ impl UpstreamState {
         if self.instance.is_retired() || !link.park() {
             return;
         }
-        let mut pool = self.pool();
+        let Some(pool) = self.pools.get(link.home) else {
+            return;
+        };
+        let mut pool = lock(pool);
         if pool.len() < limit {
             pool.push(link);
         }
@@ -145,14 +151,17 @@ impl UpstreamState {
 
     /// Closes all idle connections.
     pub(crate) fn clear(&self) {
-        let links = std::mem::take(&mut *self.pool());
-        drop(links);
+        for pool in &self.pools {
+            let links = std::mem::take(&mut *lock(pool));
+            drop(links);
+        }
     }
 
     /// Closes the idle connections that rested too long or that the upstream closed.
     pub(crate) fn sweep(&self, max_rest: Duration) {
-        self.pool()
-            .retain_mut(|link| link.rested() <= max_rest && link.is_alive());
+        for pool in &self.pools {
+            lock(pool).retain_mut(|link| link.rested() <= max_rest && link.is_alive());
+        }
     }
 
     pub(crate) fn refused(&self) {
@@ -168,10 +177,23 @@ impl UpstreamState {
     pub(crate) fn accepted(&self) {
         self.refused_until.store(0, Ordering::Relaxed);
     }
+}
 
-    fn pool(&self) -> std::sync::MutexGuard<'_, Pool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+fn take(pool: &Mutex<Pool>, max_rest: Duration) -> Option<Box<Link>> {
+    loop {
+        let mut link = lock(pool).pop()?;
+        if link.rested() > max_rest {
+            // The others rested longer.
+            return None;
+        }
+        if link.is_alive() {
+            return Some(link);
+        }
     }
+}
+
+fn lock(pool: &Mutex<Pool>) -> MutexGuard<'_, Pool> {
+    pool.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn millis(duration: Duration) -> u64 {
