@@ -142,9 +142,11 @@ fn interpreter(path: &Path) -> Option<String> {
 struct Process {
     child: Option<Child>,
     group: Pid,
-    pipes: (Option<ChildStdout>, Option<ChildStderr>),
+    pipes: Pipes,
     tasks: TaskTracker,
 }
+
+type Pipes = (Option<ChildStdout>, Option<ChildStderr>);
 
 /// Why reading stopped.
 enum Ended {
@@ -226,7 +228,7 @@ impl Process {
     async fn stop(&mut self) {
         if let Some(child) = self.child.take() {
             signal(self.group, Signal::SIGTERM);
-            see_off(child, self.group).await;
+            see_off(child, std::mem::take(&mut self.pipes), self.group).await;
         }
     }
 }
@@ -238,20 +240,40 @@ impl Drop for Process {
         };
         signal(self.group, Signal::SIGTERM);
         if Handle::try_current().is_ok() {
-            self.tasks.spawn(see_off(child, self.group));
+            let pipes = std::mem::take(&mut self.pipes);
+            self.tasks.spawn(see_off(child, pipes, self.group));
         }
     }
 }
 
-async fn see_off(mut child: Child, group: Pid) {
-    let waited = timeout(GRACE, child.wait()).await;
+async fn see_off(mut child: Child, pipes: Pipes, group: Pid) {
+    // A script that cleans up may say so: nobody listens, but a closed pipe would kill it half-way.
+    let waited = tokio::select! {
+        waited = timeout(GRACE, child.wait()) => waited.is_ok(),
+        () = discard(pipes) => false,
+    };
     // Members other than the leader may have ignored the first signal.
     signal(group, Signal::SIGKILL);
-    if waited.is_err()
-        && let Err(error) = child.wait().await
-    {
+    if !waited && let Err(error) = child.wait().await {
         tracing::warn!(process.group = group.as_raw(), %error, "a script could not be waited for");
     }
+}
+
+/// Never ends.
+async fn discard((stdout, stderr): Pipes) {
+    let (mut out, mut err) = (tokio::io::sink(), tokio::io::sink());
+    let stdout = async move {
+        if let Some(mut stdout) = stdout {
+            tokio::io::copy(&mut stdout, &mut out).await.ok();
+        }
+    };
+    let stderr = async move {
+        if let Some(mut stderr) = stderr {
+            tokio::io::copy(&mut stderr, &mut err).await.ok();
+        }
+    };
+    tokio::join!(stdout, stderr);
+    std::future::pending::<()>().await;
 }
 
 /// A group that is gone already is what we want.

@@ -103,7 +103,7 @@ async fn one_that_ignores_sigterm_is_killed() {
 #[tokio::test]
 async fn giving_up_a_call_stops_its_script() {
     let world = World::new();
-    let script = "trap 'echo cleaned > $DOKKU_LIB_ROOT/cleaned; exit' TERM; echo $$ > $DOKKU_LIB_ROOT/pid; \
+    let script = "trap 'echo bye; echo bye >&2; echo cleaned > $DOKKU_LIB_ROOT/cleaned; exit' TERM; echo $$ > $DOKKU_LIB_ROOT/pid; \
                   while :; do sleep 0.05; done";
     world.plugin("a", &[("x", script)]).await;
     let pid = world.path("pid");

@@ -135,7 +135,7 @@ async fn a_script_may_fire_another_trigger_and_change_plugins() {
     let (mut go, wait) = tokio::io::duplex(64);
     let mut call = Call::new(&[], Output::Kept);
     call.stdin = Stdin::From(Box::new(wait));
-    let outer = world.fire_into("post-deploy", call);
+    let outer = Box::pin(world.fire_into("post-deploy", call));
     let inside = async {
         use tokio::io::AsyncWriteExt;
         let inner = world.fire("inner", &[]).await;
