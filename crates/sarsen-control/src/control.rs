@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use sarsen_addons::{Catalog, Engine};
 use sarsen_build::Builder;
 use sarsen_deploy::Deployer;
 use sarsen_domain::AppName;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Action, authorise};
+use crate::addons::Addons;
 use crate::args::Usage;
 use crate::build_log::BuildLogs;
 use crate::failure::{Failure, Outcome};
@@ -30,7 +32,7 @@ use crate::plugins::{self, Foreign};
 use crate::routes::ExtraListeners;
 use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
-use crate::verbs::help;
+use crate::verbs::{self, help};
 
 /// What the daemon is told by its configuration and control must know.
 #[derive(Debug, Clone)]
@@ -75,6 +77,8 @@ pub struct Parts {
     pub deployer: Deployer,
     /// Other people's scripts.
     pub plugins: Plugins,
+    /// Databases and caches to be had.
+    pub addons: Catalog,
     /// Tasks that outlive a command; shutdown waits for them.
     pub tasks: TaskTracker,
     /// Fires when the daemon is to end.
@@ -97,6 +101,7 @@ pub struct Control {
     pub(crate) logins: LoginLinks,
     /// Rings when containers wait to be drained and stopped.
     pub(crate) retirements: Arc<Notify>,
+    pub(crate) addons: Addons,
 }
 
 /// A pre-receive hook that waits for its verdict.
@@ -118,7 +123,10 @@ impl Control {
     /// Control over these parts.
     pub fn new(parts: Parts) -> Self {
         let logs = BuildLogs::new(parts.settings.data_dir.join("data/builds"));
+        let engine = Engine::new(parts.runtime.clone(), &parts.settings.owner);
+        verbs::addons::install(&parts.addons);
         Self {
+            addons: Addons::new(parts.addons.clone(), engine),
             parts: Arc::new(parts),
             locks: Locks::default(),
             logs,

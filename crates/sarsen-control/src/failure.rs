@@ -80,5 +80,6 @@ plain_errors!(
     sarsen_git::GitError,
     sarsen_build::BuildError,
     sarsen_deploy::DeployError,
+    sarsen_addons::AddonError,
     std::io::Error,
 );

@@ -1,6 +1,7 @@
 //! Every verb a user can say, as one function each; who may do what; and the line from a push to a running app.
 
 mod access;
+mod addons;
 mod args;
 mod build_log;
 mod commands_page;
@@ -34,5 +35,5 @@ pub use session::{
     Actor, Front, HookCall, Io, Outlet, Output, RawTerminal, Request, Terminal, TerminalMode,
     outlets,
 };
-pub use table::{Command, commands};
+pub use table::{Command, commands, nouns};
 pub use verbs::ssh_keys::parse_key;

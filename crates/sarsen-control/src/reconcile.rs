@@ -108,6 +108,7 @@ impl Control {
         for (app, build) in builds {
             self.abandon_build(&app, &build).await?;
         }
+        self.revive_services().await?;
         self.revive(&containers, &instances).await?;
         self.retirements.notify_one();
         self.refresh_routes().await
@@ -169,7 +170,10 @@ impl Control {
             let left = self.deployer.abandon(&strangers).await;
             let gone = strangers.len() - left.len();
             if gone > 0 {
-                tracing::info!(count = gone, "removed {gone} containers that no deploy waits for");
+                tracing::info!(
+                    count = gone,
+                    "removed {gone} containers that no deploy waits for"
+                );
             }
             Ok(())
         }

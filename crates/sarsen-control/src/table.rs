@@ -120,7 +120,18 @@ impl Call {
 
 /// Every verb.
 pub fn commands() -> impl Iterator<Item = &'static Command> {
-    verbs::ALL.iter().copied().flatten()
+    verbs::ALL
+        .iter()
+        .copied()
+        .flatten()
+        .chain(verbs::addons::commands())
+}
+
+/// The first words of the verbs that are there whatever addons are: no addon can be called so.
+pub fn nouns() -> Vec<&'static str> {
+    let own = verbs::ALL.iter().copied().flatten();
+    own.map(|command| command.name.split(':').next().unwrap_or(command.name))
+        .collect()
 }
 
 /// The verb of this name.

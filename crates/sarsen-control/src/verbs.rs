@@ -1,5 +1,6 @@
 //! The verbs, a file for each noun. A new one is declared in its noun's `COMMANDS` and nowhere else.
 
+pub(crate) mod addons;
 pub(crate) mod apps;
 pub(crate) mod builder;
 pub(crate) mod buildpacks;

@@ -45,6 +45,7 @@ impl Control {
             app_host: domains
                 .into_iter()
                 .find(|domain| domain.wildcard_suffix().is_none() && !domain.is_catch_all()),
+            networks: self.app_networks(app).await?,
             ..AppSettings::default()
         })
     }

@@ -156,7 +156,8 @@ async fn exists(control: &Control, call: &mut Call) -> Outcome {
 async fn destroy(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     if !(call.force || call.args.has("--force")) {
-        confirm(call, &app).await?;
+        let what = format!("{} (including all add-ons)", &*app);
+        confirm(call, app.as_str(), &what).await?;
     }
     let lock = control.locks.take(&app)?;
     call.out
@@ -166,19 +167,19 @@ async fn destroy(control: &Control, call: &mut Call) -> Outcome {
 }
 
 /// Lets the caller type the name of what is to be destroyed.
-async fn confirm(call: &mut Call, app: &AppName) -> Outcome {
+pub(crate) async fn confirm(call: &mut Call, name: &str, what: &str) -> Outcome {
     call.out
         .warn(&format!(
             "WARNING: Potentially Destructive Action\n\
-             This command will destroy {app} (including all add-ons).\n\
-             To proceed, type \"{app}\""
+             This command will destroy {what}.\n\
+             To proceed, type \"{name}\""
         ))
         .await?;
     call.out.error_bytes(b"> ").await?;
     let mut typed = String::new();
     let mut stdin = BufReader::new(call.take_stdin());
     stdin.read_line(&mut typed).await?;
-    if typed.trim() == app.as_str() {
+    if typed.trim() == name {
         return Ok(());
     }
     Err(Failure::new("Confirmation did not match. Aborted."))

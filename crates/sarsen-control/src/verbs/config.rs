@@ -361,7 +361,12 @@ fn unquote(text: &str) -> Option<String> {
 }
 
 /// A change of an app's config makes a new release of the image that runs; a global one waits for the next deploy.
-async fn redeploy(control: &Control, call: &mut Call, scope: &Scope, why: &str) -> Outcome {
+pub(crate) async fn redeploy(
+    control: &Control,
+    call: &mut Call,
+    scope: &Scope,
+    why: &str,
+) -> Outcome {
     let Scope::App(app) = scope else {
         return Ok(());
     };

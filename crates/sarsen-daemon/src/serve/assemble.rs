@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use sarsen_addons::Catalog;
 use sarsen_build::{BuildSettings, Builder};
 use sarsen_control::{Control, ControlSettings, Parts};
 use sarsen_deploy::{DeploySettings, Deployer};
@@ -77,6 +78,7 @@ impl Daemon {
             router: router.clone(),
             builder: Builder::new(runtime.clone(), build_settings(config, &owner)),
             deployer: Deployer::new(runtime.clone(), deploy),
+            addons: Catalog::load(&config.state("addons"), &sarsen_control::nouns())?,
             plugins: Plugins::new(&plugin_settings(config, listeners, tasks.clone())?)?,
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),

@@ -1,0 +1,220 @@
+//! Services of addons, between the store that remembers them and the engine that runs them.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::Rng;
+use sarsen_addons::{Addon, Catalog, Engine, Service};
+use sarsen_domain::{AddonName, AppName, EnvKey, ImageRef, ServiceName};
+use sarsen_store::{NewService, Scope, ServiceRecord, ServiceState};
+
+use crate::control::Control;
+use crate::failure::{Failure, Outcome};
+
+/// How long a service may take until it answers; the first start of a database makes its files.
+const READY: Duration = Duration::from_secs(120);
+
+/// What tells a second link of one addon from the first: `DOKKU_REDIS_AQUA_URL`.
+const COLOURS: [&str; 16] = [
+    "AQUA", "BLACK", "BLUE", "FUCHSIA", "GRAY", "GREEN", "LIME", "MAROON", "NAVY", "OLIVE",
+    "PURPLE", "RED", "SILVER", "TEAL", "WHITE", "YELLOW",
+];
+
+/// The addons, and which services somebody is at work on.
+#[derive(Clone)]
+pub(crate) struct Addons {
+    pub(crate) catalog: Catalog,
+    pub(crate) engine: Engine,
+    busy: Arc<Mutex<BTreeSet<Key>>>,
+}
+
+type Key = (AddonName, ServiceName);
+
+/// Keeps others from a service until dropped.
+pub(crate) struct Busy {
+    key: Key,
+    busy: Arc<Mutex<BTreeSet<Key>>>,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        busy.remove(&self.key);
+    }
+}
+
+impl Addons {
+    pub(crate) fn new(catalog: Catalog, engine: Engine) -> Self {
+        Self {
+            catalog,
+            engine,
+            busy: Arc::default(),
+        }
+    }
+
+    /// Takes a service for oneself, or says at once that somebody else has it.
+    pub(crate) fn take(&self, addon: &AddonName, name: &ServiceName) -> Outcome<Busy> {
+        let key = (addon.clone(), name.clone());
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if !busy.insert(key.clone()) {
+            return Err(Failure::new(format!(
+                "Another command is at work on the {addon} service {name}: try again when it is done"
+            )));
+        }
+        drop(busy);
+        Ok(Busy {
+            key,
+            busy: self.busy.clone(),
+        })
+    }
+}
+
+/// A stored service in the words of the engine.
+pub(crate) fn service(record: &ServiceRecord) -> Service {
+    Service {
+        id: record.id,
+        name: record.name.clone(),
+        image: record.image.clone(),
+        volume: record.volume.clone(),
+        secrets: record.secrets.clone(),
+    }
+}
+
+impl Control {
+    /// Makes a service and waits until it answers. When that fails nothing is left of it.
+    pub(crate) async fn create_service(
+        &self,
+        addon: &Addon,
+        name: &ServiceName,
+        image: ImageRef,
+    ) -> Outcome {
+        let suffix: u32 = rand::rng().random();
+        let new = NewService {
+            addon: addon.name.clone(),
+            name: name.clone(),
+            image,
+            volume: format!("sarsen.{}.{name}.{suffix:08x}", addon.name),
+            secrets: addon.new_secrets(),
+        };
+        let record = self.store.services().create(&new).await?;
+        let started = self.start_service(addon, &record).await;
+        if started.is_err()
+            && let Err(failure) = self.destroy_service(addon, &record).await
+        {
+            // It is marked, and the reconciler goes on.
+            tracing::warn!(error = %failure, "remains of {} service {name} stay", addon.name);
+        }
+        started
+    }
+
+    /// Makes a service run and waits until it answers.
+    pub(crate) async fn start_service(&self, addon: &Addon, record: &ServiceRecord) -> Outcome {
+        let (engine, service) = (&self.addons.engine, service(record));
+        let is_made = engine.find(addon, &service).await?.is_some();
+        if !is_made && !engine.has_image(&service.image).await? {
+            engine.pull(&service.image).await?;
+        }
+        engine.up(addon, &service).await?;
+        Ok(engine.ready(addon, &service, READY).await?)
+    }
+
+    /// Removes a service and its data, unless apps are linked to it.
+    pub(crate) async fn destroy_service(&self, addon: &Addon, record: &ServiceRecord) -> Outcome {
+        let services = self.store.services();
+        services.begin_destroy(record).await?;
+        self.addons.engine.remove(addon, &service(record)).await?;
+        Ok(services.remove(record.id).await?)
+    }
+
+    /// The networks of the services that an app is linked to; each is there.
+    pub(crate) async fn app_networks(&self, app: &AppName) -> Outcome<Vec<String>> {
+        let mut networks = Vec::new();
+        for record in self.store.services().of_app(app).await? {
+            let Some(addon) = self.addons.catalog.get(record.addon.as_str()) else {
+                tracing::warn!(app.name = %app, "{app} is linked to a service of the addon {}, which is not here", record.addon);
+                continue;
+            };
+            let engine = &self.addons.engine;
+            networks.push(engine.ensure_network(addon, &service(&record)).await?);
+        }
+        Ok(networks)
+    }
+
+    /// The name of the config var for a new link: what the caller chose, else the addon's usual one, else one with a
+    /// colour in it.
+    pub(crate) async fn link_variable(
+        &self,
+        addon: &Addon,
+        app: &AppName,
+        chosen: Option<&str>,
+    ) -> Outcome<EnvKey> {
+        let config = self.store.config().get(&Scope::App(app.clone())).await?;
+        let is_free = |key: &EnvKey| config.get(key.as_str()).is_none();
+        if let Some(alias) = chosen {
+            let key = EnvKey::parse(&format!("{}_URL", alias.to_ascii_uppercase()))?;
+            if !is_free(&key) {
+                return Err(Failure::new(format!(
+                    "Specified alias {alias} already in use: {app} has a config var {key}"
+                )));
+            }
+            return Ok(key);
+        }
+        if is_free(&addon.variable) {
+            return Ok(addon.variable.clone());
+        }
+        let noun = addon.name.as_str().to_ascii_uppercase();
+        for colour in COLOURS {
+            let key = EnvKey::parse(&format!("DOKKU_{noun}_{colour}_URL"))?;
+            if is_free(&key) {
+                return Ok(key);
+            }
+        }
+        Err(Failure::new(format!(
+            "{app} has no free config var for another {addon} service: choose one with --alias",
+            addon = addon.name
+        )))
+    }
+
+    /// Makes services agree with the store: those that should run do, those that should be gone go. One that does not
+    /// start holds up nothing else.
+    pub(crate) async fn revive_services(&self) -> Outcome {
+        for record in self.store.services().all().await? {
+            let (noun, name) = (&record.addon, &record.name);
+            let Some(addon) = self.addons.catalog.get(noun.as_str()) else {
+                tracing::warn!("the addon {noun} of service {name} is not here");
+                continue;
+            };
+            // Whoever is at work on it leaves it as it should be.
+            let Ok(busy) = self.addons.take(noun, name) else {
+                continue;
+            };
+            let outcome = match record.state {
+                ServiceState::Stopped => Ok(()),
+                ServiceState::Destroying => self.destroy_service(addon, &record).await,
+                ServiceState::Running => self.revive_service(addon, &record).await,
+            };
+            drop(busy);
+            if let Err(failure) = outcome {
+                tracing::error!(error = %failure, "{noun} service {name} is not as it should be");
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts what stands still; apps wait for their services themselves.
+    async fn revive_service(&self, addon: &Addon, record: &ServiceRecord) -> Outcome {
+        let (engine, service) = (&self.addons.engine, service(record));
+        let found = engine.find(addon, &service).await?;
+        if found
+            .as_ref()
+            .is_some_and(sarsen_runtime::ContainerInfo::is_running)
+        {
+            return Ok(());
+        }
+        engine.up(addon, &service).await?;
+        let (noun, name) = (&record.addon, &record.name);
+        tracing::info!("{noun} service {name} runs again");
+        Ok(())
+    }
+}
