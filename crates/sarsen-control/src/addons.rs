@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rand::Rng;
 use sarsen_addons::{Addon, Catalog, Engine, Service};
-use sarsen_domain::{AddonName, AppName, EnvKey, ImageRef, ServiceName};
+use sarsen_domain::{AddonName, AppName, Config, EnvKey, ImageRef, ServiceName};
 use sarsen_store::{NewService, Scope, ServiceRecord, ServiceState};
 
 use crate::control::Control;
@@ -141,8 +141,7 @@ impl Control {
         Ok(networks)
     }
 
-    /// The name of the config var for a new link: what the caller chose, else the addon's usual one, else one with a
-    /// colour in it.
+    /// The name of the config var for a new link of an app.
     pub(crate) async fn link_variable(
         &self,
         addon: &Addon,
@@ -150,30 +149,7 @@ impl Control {
         chosen: Option<&str>,
     ) -> Outcome<EnvKey> {
         let config = self.store.config().get(&Scope::App(app.clone())).await?;
-        let is_free = |key: &EnvKey| config.get(key.as_str()).is_none();
-        if let Some(alias) = chosen {
-            let key = EnvKey::parse(&format!("{}_URL", alias.to_ascii_uppercase()))?;
-            if !is_free(&key) {
-                return Err(Failure::new(format!(
-                    "Specified alias {alias} already in use: {app} has a config var {key}"
-                )));
-            }
-            return Ok(key);
-        }
-        if is_free(&addon.variable) {
-            return Ok(addon.variable.clone());
-        }
-        let noun = addon.name.as_str().to_ascii_uppercase();
-        for colour in COLOURS {
-            let key = EnvKey::parse(&format!("DOKKU_{noun}_{colour}_URL"))?;
-            if is_free(&key) {
-                return Ok(key);
-            }
-        }
-        Err(Failure::new(format!(
-            "{app} has no free config var for another {addon} service: choose one with --alias",
-            addon = addon.name
-        )))
+        free_variable(addon, &config, chosen)
     }
 
     /// Makes services agree with the store: those that should run do, those that should be gone go. One that does not
@@ -216,5 +192,78 @@ impl Control {
         let (noun, name) = (&record.addon, &record.name);
         tracing::info!("{noun} service {name} runs again");
         Ok(())
+    }
+}
+
+/// What the caller chose, else the addon's usual variable, else one with a colour in it; it must be free.
+fn free_variable(addon: &Addon, config: &Config, chosen: Option<&str>) -> Outcome<EnvKey> {
+    let is_free = |key: &EnvKey| config.get(key.as_str()).is_none();
+    if let Some(alias) = chosen {
+        let key = EnvKey::parse(&format!("{}_URL", alias.to_ascii_uppercase()))?;
+        if !is_free(&key) {
+            return Err(Failure::new(format!(
+                "Specified alias {alias} already in use: the app has a config var {key}"
+            )));
+        }
+        return Ok(key);
+    }
+    if is_free(&addon.variable) {
+        return Ok(addon.variable.clone());
+    }
+    let noun = addon.name.as_str().to_ascii_uppercase();
+    for colour in COLOURS {
+        let key = EnvKey::parse(&format!("DOKKU_{noun}_{colour}_URL"))?;
+        if is_free(&key) {
+            return Ok(key);
+        }
+    }
+    Err(Failure::new(format!(
+        "The app has no free config var for another {noun} service: choose one with --alias",
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_take_free_variables() {
+        let catalog = Catalog::bundled().unwrap();
+        let redis = catalog.get("redis").unwrap();
+        let mut config = Config::default();
+        let mut take = |chosen| {
+            let key = free_variable(redis, &config, chosen)?;
+            config.set(key.clone(), "x")?;
+            Ok::<_, Failure>(key.to_string())
+        };
+        assert_eq!(take(None).unwrap(), "REDIS_URL");
+        assert_eq!(take(None).unwrap(), "DOKKU_REDIS_AQUA_URL");
+        assert_eq!(take(None).unwrap(), "DOKKU_REDIS_BLACK_URL");
+        assert_eq!(take(Some("sessions")).unwrap(), "SESSIONS_URL");
+        assert!(
+            take(Some("sessions"))
+                .unwrap_err()
+                .message
+                .contains("in use")
+        );
+        assert!(take(Some("a b")).is_err());
+        for _ in 2..COLOURS.len() {
+            take(None).unwrap();
+        }
+        assert!(take(None).unwrap_err().message.contains("--alias"));
+    }
+
+    #[test]
+    fn one_command_at_a_time_works_on_a_service() {
+        let runtime = std::sync::Arc::new(sarsen_runtime::fake::FakeRuntime::new());
+        let engine = Engine::new(runtime, "me");
+        let addons = Addons::new(Catalog::default(), engine);
+        let redis = AddonName::parse("redis").unwrap();
+        let name = |text: &str| ServiceName::parse(text).unwrap();
+        let held = addons.take(&redis, &name("a")).unwrap();
+        assert!(addons.take(&redis, &name("a")).is_err());
+        assert!(addons.take(&redis, &name("b")).is_ok());
+        drop(held);
+        assert!(addons.take(&redis, &name("a")).is_ok());
     }
 }
