@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use sarsen_domain::container::label;
-use sarsen_domain::{AppName, BuildId, BuildKind, BuildSource, ContainerId};
+use sarsen_domain::{AppName, BuildId, BuildKind, BuildSource, BuildStatus, ContainerId};
 use sarsen_runtime::ContainerInfo;
 use sarsen_store::{Instance, InstanceState};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,16 @@ impl Control {
     /// What must be settled before anybody is served: builds that were under way when the last daemon ended. Needs no
     /// engine.
     pub async fn settle(&self) -> Outcome {
+        for build in self.store.builds().running().await? {
+            // Past the switch the deploy stands, although nobody was told.
+            let live = self.store.releases().live(&build.app).await?;
+            if live.is_some_and(|live| live.build == build.id) {
+                let builds = self.store.builds();
+                builds
+                    .finish(&build.id, BuildStatus::Succeeded, Some(0), None)
+                    .await?;
+            }
+        }
         for build in self.store.builds().abandon_running().await? {
             let id = &build.id;
             tracing::warn!(app.name = %build.app, build.id = %id, "build {id} of {} was interrupted", build.app);

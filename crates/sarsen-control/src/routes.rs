@@ -185,6 +185,19 @@ impl Control {
         })
     }
 
+    /// Every name that leads to an app, and the app.
+    pub(crate) async fn taken_domains(&self) -> Outcome<Vec<(Domain, AppName)>> {
+        let global = self.store.domains().list(&Scope::Global).await?;
+        let all = self.store.domains().all().await?;
+        let of = |app: &AppDomains| {
+            let name = app.app.clone();
+            hosts(app, &global)
+                .into_iter()
+                .map(move |domain| (domain, name.clone()))
+        };
+        Ok(all.iter().flat_map(of).collect())
+    }
+
     /// The domains that an app answers to.
     pub(crate) async fn app_domains(&self, app: &AppName) -> Outcome<Vec<Domain>> {
         let own = self.store.domains().list(&Scope::App(app.clone())).await?;

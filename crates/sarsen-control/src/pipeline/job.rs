@@ -151,17 +151,14 @@ impl Control {
     async fn abandon(&self, job: &Job) {
         if let Err(failure) = self.abandon_build(&job.app, &job.build).await {
             tracing::error!(app.name = %job.app, error = %failure, "cannot clean up after build {}", job.build);
+            return job.log.warn(
+                "What this deploy has made is cleaned up when the container engine answers again",
+            );
         }
-        if !self
-            .store
-            .apps()
-            .get(&job.app)
-            .await
-            .is_ok_and(|app| app.deployed)
-        {
-            return;
+        let app = self.store.apps().get(&job.app).await;
+        if app.is_ok_and(|app| app.deployed && !app.stopped) {
+            job.log.warn("The release before this one goes on serving");
         }
-        job.log.warn("The release before this one goes on serving");
     }
 
     /// Records the stage that a job is in.

@@ -31,7 +31,7 @@ pub(super) fn engine_error(error: Error) -> RuntimeError {
         }
         Error::IOError { .. }
         | Error::HyperResponseError { .. }
-        | Error::HyperLegacyError { .. } => RuntimeError::Unreachable(with_causes(&error)),
+        | Error::HyperLegacyError { .. } => RuntimeError::Unreachable(last_cause(&error)),
         other => RuntimeError::Engine(with_causes(&other)),
     }
 }
@@ -42,6 +42,15 @@ pub(super) fn gone_is_fine(outcome: Result<()>) -> Result<()> {
         Err(RuntimeError::NotFound(_)) => Ok(()),
         other => other,
     }
+}
+
+/// What is at the bottom of a connection error: `Connection refused (os error 111)`. What lies above it names libraries.
+fn last_cause(error: &dyn StdError) -> String {
+    let mut last = error;
+    while let Some(inner) = last.source() {
+        last = inner;
+    }
+    last.to_string()
 }
 
 /// The error and everything below it, which is where connection errors tell what happened.
