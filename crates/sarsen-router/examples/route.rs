@@ -7,6 +7,10 @@ use sarsen_router::{
 };
 use tokio_util::sync::CancellationToken;
 
+// The daemon's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
