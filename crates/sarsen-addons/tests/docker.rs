@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]
 
@@ -125,7 +124,7 @@ impl World {
     }
 
     /// What the host and port of the service's URL answer to a line from an app's container.
-    async fn from_app(&self, app: &ContainerId, line: &str) -> String {
+    async fn reached_by(&self, app: &ContainerId, line: &str) -> String {
         let url = Engine::url(&self.addon, &self.service);
         let place = url
             .rsplit(['@', '/'])
@@ -194,12 +193,12 @@ async fn talk(streams: Attached, input: &[u8]) -> (Vec<u8>, Vec<u8>) {
 async fn redis() {
     with_service("redis", async |world: &World| {
         let app = world.app().await;
-        let refused = world.from_app(&app, "GET greeting").await;
+        let refused = world.reached_by(&app, "GET greeting").await;
         assert!(refused.starts_with("-NOAUTH"), "{refused}");
         let password = world.service.secrets["password"].expose().clone();
         let auth = format!("AUTH {password}");
         let stored = world
-            .from_app(&app, &format!("{auth}\nSET greeting hello"))
+            .reached_by(&app, &format!("{auth}\nSET greeting hello"))
             .await;
         assert_eq!(stored, "+OK\r\n+OK\r\n");
 
@@ -213,7 +212,11 @@ async fn redis() {
         world.runtime.remove(&id).await.unwrap();
         assert_ne!(world.up().await, id);
         assert_eq!(world.says("GET greeting\n").await, "hello\n");
-        assert_eq!(world.from_app(&app, &auth).await, "+OK\r\n", "found again");
+        assert_eq!(
+            world.reached_by(&app, &auth).await,
+            "+OK\r\n",
+            "found again"
+        );
 
         let dump = world.run(Errand::Export, b"").await;
         assert!(dump.starts_with(b"REDIS"), "{dump:?}");
@@ -272,7 +275,7 @@ async fn postgres() {
 async fn memcached() {
     with_service("memcached", async |world: &World| {
         let app = world.app().await;
-        let version = world.from_app(&app, "version").await;
+        let version = world.reached_by(&app, "version").await;
         assert!(version.starts_with("VERSION 1."), "{version}");
     })
     .await;
