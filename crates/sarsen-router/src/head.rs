@@ -33,7 +33,7 @@ pub(crate) struct Voucher {
 /// A request's id.
 #[derive(Debug)]
 pub(crate) enum RequestId {
-    /// The client's. Copied: a share would keep the connection's read buffer from being used again.
+    /// The client's. Copied, so that the log line does not keep the connection's read buffer alive.
     Own(Box<[u8]>),
     /// Made here.
     New([u8; 36]),

@@ -191,8 +191,8 @@ impl Link {
 
     /// Gets ready for the pool; false when the connection is of no more use.
     ///
-    /// It is not polled: while the response is still on its way to the client, its bytes are in the read buffer, and
-    /// a poll would allocate another one.
+    /// It is not polled, which would cost a system call for each request: a close that the upstream did not announce
+    /// shows at the next use or at the sweep.
     pub(crate) fn park(&mut self) -> bool {
         self.parked = Instant::now();
         !self.ended && !self.is_last

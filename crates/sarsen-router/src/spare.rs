@@ -8,7 +8,7 @@ use crate::body::RequestBody;
 /// A request that may be sent again, because it has no body and asking twice does no harm.
 ///
 /// Hardly ever needed, so it is made to be cheap to make: one piece of text with all values behind each other. It
-/// shares nothing with the request; a share would keep the connection's read buffer from being used again.
+/// shares nothing with the request, and so does not keep the connection's read buffer alive.
 #[derive(Debug)]
 pub(crate) struct Spare {
     method: Method,
