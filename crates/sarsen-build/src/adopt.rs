@@ -54,7 +54,7 @@ impl Builder {
         }
     }
 
-    async fn pull(
+    pub(crate) async fn pull(
         &self,
         image: &ImageRef,
         progress: &dyn Progress,

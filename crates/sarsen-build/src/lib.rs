@@ -18,6 +18,7 @@ mod image;
 mod limits;
 mod plan;
 mod ports;
+mod stack;
 mod sweep;
 
 pub use adopt::Pull;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use sarsen_build::BuildError;
 use sarsen_domain::container::label;
-use sarsen_domain::{BuilderKind, BuildpackRef, ProcessType};
+use sarsen_domain::{BuilderKind, BuildpackRef, ImageRef, ProcessType};
+use sarsen_runtime::BuildSpec;
 
 use crate::fixture::{Fixture, run, write_files};
 
@@ -231,4 +233,59 @@ async fn without_the_stack_image_the_way_out_is_told() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn another_image_can_be_the_stack() {
+    run(async |fixture| {
+        let foreign = foreign_image(fixture).await;
+        fixture.stack = Some(foreign.clone());
+        local_buildpack(fixture, "echo built > \"$1/made\"");
+        let files = [("Procfile", "web: cat made; echo $STACK; id -u\n")];
+        let built = fixture.build(&files).await.unwrap();
+        let said = fixture.output(fixture.spec(&built.image)).await;
+        assert_eq!(said, "built\nheroku-24\n32767\n");
+        let once = "fit for builds, once";
+        assert!(fixture.progress.text().contains(once));
+        fixture.runtime.remove_image(&foreign).await.unwrap();
+        for image in fixture.runtime.images(&[fixture.owned()]).await.unwrap() {
+            for tag in image
+                .tags
+                .iter()
+                .filter(|tag| tag.starts_with("sarsen/stack:on-"))
+            {
+                let name = ImageRef::parse(tag).unwrap();
+                fixture.runtime.remove_image(&name).await.unwrap();
+            }
+        }
+        fixture.nothing_left().await;
+    })
+    .await;
+}
+
+/// An image with the tools of a stack and none of our scripts.
+async fn foreign_image(fixture: &Fixture) -> ImageRef {
+    let tag = format!("{}:foreign", fixture.app);
+    let dockerfile = "FROM sarsen/stack:latest\nRUN rm -rf /build /start /exec /opt/sarsen /buildpacks\nLABEL com.sarsen.role=foreign\n";
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(dockerfile.len() as u64);
+    header.set_mode(0o644);
+    tar.append_data(&mut header, "Dockerfile", dockerfile.as_bytes())
+        .unwrap();
+    let context = futures_util::stream::iter([Ok(tar.into_inner().unwrap().into())]);
+    let spec = BuildSpec {
+        dockerfile: "Dockerfile".to_owned(),
+        tag: tag.clone(),
+        ..BuildSpec::default()
+    };
+    let mut items = fixture
+        .runtime
+        .build(&spec, Box::pin(context))
+        .await
+        .unwrap();
+    while let Some(item) = items.next().await {
+        item.unwrap();
+    }
+    ImageRef::parse(&tag).unwrap()
 }

@@ -28,6 +28,8 @@ pub(crate) struct Fixture {
     pub(crate) cancel: CancellationToken,
     pub(crate) config: Config,
     pub(crate) options: BuildOptions,
+    /// Another stack than the embedded one.
+    pub(crate) stack: Option<ImageRef>,
 }
 
 /// Runs a test with a fixture on this engine, and removes all that it made.
@@ -69,6 +71,7 @@ impl Fixture {
             cancel: CancellationToken::new(),
             config: Config::default(),
             options: BuildOptions::default(),
+            stack: None,
         }
     }
 
@@ -97,9 +100,13 @@ impl Fixture {
             config: &self.config,
             options: self.options.clone(),
         };
-        self.builder()
-            .build(request, &self.progress, &self.cancel)
-            .await
+        let mut builder = self.builder();
+        if let Some(stack) = &self.stack {
+            builder = builder
+                .on_stack(stack, &self.progress, &self.cancel)
+                .await?;
+        }
+        builder.build(request, &self.progress, &self.cancel).await
     }
 
     pub(crate) async fn latest(&self) -> Option<ImageInfo> {
@@ -110,7 +117,7 @@ impl Fixture {
             .ok()
     }
 
-    fn owned(&self) -> String {
+    pub(crate) fn owned(&self) -> String {
         format!("{}={}", label::OWNER, self.settings.owner)
     }
 

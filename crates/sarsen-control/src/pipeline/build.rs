@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sarsen_build::{BuildOptions, BuildRequest, Built, Pull};
+use sarsen_build::{BuildOptions, BuildRequest, Builder, Built, Pull};
 use sarsen_domain::{BuilderKind, CommitId, ImageRef, Progress};
 
 use crate::control::Control;
@@ -80,7 +80,8 @@ impl Control {
             config: &config,
             options,
         };
-        let built = self.builder.build(request, &job.log, job.cancelled()).await;
+        let builder = self.builder_of(job).await?;
+        let built = builder.build(request, &job.log, job.cancelled()).await;
         let built = built.map_err(|error| Failure::new(format!("App build failed: {error}")))?;
         let megabytes = built.size / 1_000_000;
         job.log.header(&match built.builder {
@@ -112,5 +113,20 @@ impl Control {
             cancel: job.cancelled(),
         };
         Ok(tree.prepare_submodules(&context).await?)
+    }
+
+    /// The builder, on the stack image that the app asks for.
+    async fn builder_of(&self, job: &Job) -> Outcome<Builder> {
+        let stack = verbs::buildpacks::CONCERN
+            .effective(self, &job.app, "stack")
+            .await?;
+        if stack.is_empty() {
+            return Ok(self.builder.clone());
+        }
+        let image = ImageRef::parse(&stack)?;
+        Ok(self
+            .builder
+            .on_stack(&image, &job.log, job.cancelled())
+            .await?)
     }
 }

@@ -1,11 +1,11 @@
 //! The buildpacks of an app, in order.
 
-use sarsen_domain::BuildpackRef;
 use sarsen_domain::builder::BuildpackLocation;
+use sarsen_domain::{BuildpackRef, ImageRef, Invalid};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
-use crate::property::{Concern, Property, Reach, any, apps_to_report};
+use crate::property::{Concern, Property, Reach, apps_to_report};
 use crate::report::{self, ReportKind};
 use crate::session::Actor;
 use crate::table::{Call, Command, verb};
@@ -70,7 +70,7 @@ pub(crate) const CONCERN: Concern = Concern {
         key: "stack",
         reach: Reach::AppAndGlobal,
         default: "",
-        check: any,
+        check: image,
     }],
     report: ReportKind {
         prefix: "buildpacks",
@@ -78,6 +78,10 @@ pub(crate) const CONCERN: Concern = Concern {
         long_json_keys: true,
     },
 };
+
+fn image(value: &str) -> Result<(), Invalid> {
+    ImageRef::parse(value).map(|_| ())
+}
 
 /// The place given by `--index`, from 0.
 fn index(call: &Call) -> Outcome<Option<usize>> {
