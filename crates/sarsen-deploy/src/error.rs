@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sarsen_domain::{Invalid, ProcessType};
+use sarsen_domain::{ContainerName, Invalid, ProcessType};
 use sarsen_runtime::{ContainerInfo, RuntimeError};
 
 use crate::Phase;
@@ -34,6 +34,11 @@ pub enum DeployError {
     /// Nothing runs in it.
     #[error("Container {0} is not running")]
     NotRunning(String),
+    /// Somebody else's container has the name.
+    #[error(
+        "The container name {0} is taken by a container that is not Sarsen's: rename or remove that one"
+    )]
+    NameTaken(ContainerName),
     /// What was created could not be written down.
     #[error("A new container could not be recorded: {0}")]
     NotRecorded(String),

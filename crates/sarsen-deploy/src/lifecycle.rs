@@ -79,6 +79,10 @@ impl Deployer {
             if holder.id == *container {
                 return Ok(());
             }
+            // Another installation on this engine, or somebody's own container: not ours to rename.
+            if holder.labels.get(label::OWNER) != Some(&self.settings.owner) {
+                return Err(DeployError::NameTaken(name.clone()));
+            }
             self.move_away(&holder, name).await?;
         }
         Ok(self.runtime.rename(container, name).await?)

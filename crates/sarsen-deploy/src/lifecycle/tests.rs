@@ -107,3 +107,24 @@ async fn processes_are_listed_web_first() {
     assert_eq!(dynos, ["web.1", "web.2", "worker.1"]);
     assert_eq!(found[0].instance, Some(1));
 }
+
+#[tokio::test]
+async fn a_name_that_somebody_else_has_is_left_to_them() {
+    let world = serving();
+    let new = deployed(&world, &[("web", 1)]).await;
+    let mut stranger = world.engine.containers().remove(0);
+    stranger.id = ContainerId::parse("beef").unwrap();
+    stranger.name = "app.web.1".to_owned();
+    stranger.labels.clear();
+    world.engine.add_container(stranger.clone());
+    let app = &world.release.app;
+    let finished = world.deployer.finish(app, &new, RestartPolicy::No).await;
+    assert!(matches!(finished, Err(DeployError::NameTaken(_))));
+    let names: Vec<_> = world
+        .engine
+        .containers()
+        .into_iter()
+        .map(|info| info.name)
+        .collect();
+    assert!(names.contains(&stranger.name), "{names:?}");
+}
