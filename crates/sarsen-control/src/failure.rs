@@ -3,6 +3,9 @@
 
 use sarsen_domain::Invalid;
 
+/// Said to who follows something when the daemon ends.
+pub(crate) const STOPPING: &str = "The daemon is stopping: try again in a moment";
+
 /// App does not exist (Dokku's code for it).
 pub(crate) const NO_SUCH_APP: u8 = 20;
 

@@ -24,7 +24,11 @@ pub(crate) async fn run(registry: &Registry, shutdown: &CancellationToken) {
             .await;
         let Some(error) = outcome else { return };
         // The catalog keeps its content: what runs goes on running while the engine's daemon is away.
-        tracing::warn!(%error, retry.after = ?backoff, "the container engine went away");
+        if backoff == BACKOFF_MIN {
+            tracing::warn!(%error, "the container engine went away; trying until it is back");
+        } else {
+            tracing::debug!(%error, retry.after = ?backoff, "the container engine is still away");
+        }
         let slept = shutdown
             .run_until_cancelled(tokio::time::sleep(backoff))
             .await;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::build_log::BuildLog;
 use crate::control::Control;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, STOPPING};
 use crate::lock::DeployLock;
 
 /// One attempt.
@@ -122,7 +122,9 @@ impl Control {
                 } else {
                     BuildStatus::Failed
                 };
-                job.log.warn(&failure.message);
+                let stopping = status == BuildStatus::Abandoned;
+                let message = if stopping { STOPPING } else { &failure.message };
+                job.log.warn(message);
                 self.abandon(&job).await;
                 (
                     status,

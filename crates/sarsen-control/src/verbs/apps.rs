@@ -179,6 +179,10 @@ pub(crate) async fn confirm(call: &mut Call, name: &str, what: &str) -> Outcome 
     let mut typed = String::new();
     let mut stdin = BufReader::new(call.take_stdin());
     stdin.read_line(&mut typed).await?;
+    if call.terminal.is_none() {
+        // Nobody's Enter has ended the line of the prompt.
+        call.out.error_bytes(b"\n").await?;
+    }
     if typed.trim() == name {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use sarsen_domain::{BuildId, BuildKind, BuildStatus, Invalid};
 use sarsen_store::BuildRecord;
 
 use crate::control::Control;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, STOPPING};
 use crate::property::{Concern, Property, Reach};
 use crate::report::ReportKind;
 use crate::table::{Call, Command, verb};
@@ -250,6 +250,7 @@ async fn output(control: &Control, call: &mut Call) -> Outcome {
             }
         }),
         () = gone.cancelled() => Err(Failure::silent(1)),
+        () = control.shutdown.cancelled() => Err(Failure::new(STOPPING)),
     }
 }
 

@@ -196,6 +196,12 @@ async fn clear(control: &Control, call: &mut Call) -> Outcome {
     store(control, &app, &[]).await?;
     call.out
         .header(&format!("Cleared domains of {}", &*app))
+        .await?;
+    call.out
+        .warn(&format!(
+            "{} answers under no name now: 'domains:reset {}' gives it the default ones",
+            &*app, &*app
+        ))
         .await
 }
 

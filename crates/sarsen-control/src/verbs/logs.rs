@@ -6,7 +6,7 @@ use sarsen_domain::{AppName, Invalid, ProcessType};
 use sarsen_runtime::LogOptions;
 
 use crate::control::Control;
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Outcome, STOPPING};
 use crate::property::{Concern, Property, Reach};
 use crate::report::ReportKind;
 use crate::table::{Call, Command, verb};
@@ -107,6 +107,7 @@ async fn logs(control: &Control, call: &mut Call) -> Outcome {
                 None => return Ok(()),
             },
             () = gone.cancelled() => return Ok(()),
+            () = control.shutdown.cancelled() => return Err(Failure::new(STOPPING)),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Processes: how many run, what they do, start, stop, replace.
 
 use sarsen_build::Pull;
+use sarsen_deploy::{DeployError, ProcessStatus};
 use sarsen_domain::formation::parse_scale;
 use sarsen_domain::{
     AppJson, AppName, BuildKind, BuildSource, Formation, Invalid, ProcessIndex, ProcessType,
     Release,
 };
+use sarsen_runtime::RuntimeError;
 use sarsen_store::{Instance, InstanceState, Stopped};
 
 use crate::control::Control;
@@ -294,30 +296,19 @@ impl Control {
     /// Live places of an app and what their containers do: `web.1` → `running (CID: 1a2b3c4d5e6)`.
     async fn processes(&self, app: &AppName) -> Outcome<Vec<(String, String)>> {
         let live = self.live_instances(app).await?;
-        let states = self.deployer.processes(app).await?;
+        // Without the engine nobody knows; what is meant to run is still worth telling.
+        let states = match self.deployer.processes(app).await {
+            Ok(states) => Some(states),
+            Err(DeployError::Engine(RuntimeError::Unreachable(_))) => None,
+            Err(error) => return Err(error.into()),
+        };
         let row = |instance: &Instance| {
-            let state = states
-                .iter()
-                .find(|state| Some(&state.container) == instance.container.as_ref());
-            let text = match state {
-                None => "missing".to_owned(),
-                Some(state) => {
-                    let mut text = format!(
-                        "{} (CID: {})",
-                        state.status.as_str(),
-                        state.container.short()
-                    );
-                    if state.restart_count > 0 {
-                        text.push_str(&format!(", restarted {} times", state.restart_count));
-                    }
-                    if let Some(code) = state
-                        .exit_code
-                        .filter(|_| state.status.as_str() != "running")
-                    {
-                        text.push_str(&format!(", last exit code {code}"));
-                    }
-                    text
-                }
+            let mine =
+                |state: &&ProcessStatus| Some(&state.container) == instance.container.as_ref();
+            let text = match states.as_ref().map(|states| states.iter().find(mine)) {
+                None => "unknown: the container engine does not answer".to_owned(),
+                Some(None) => "missing".to_owned(),
+                Some(Some(state)) => describe(state),
             };
             (format!("{}.{}", instance.process, instance.index), text)
         };
@@ -479,6 +470,25 @@ impl Control {
         let line = |control, job| from_release(control, job, release, rollout);
         self.perform(job, call.viewer(), line).await.map(|_| ())
     }
+}
+
+/// `running (CID: 1a2b3c4d5e6)`, with what is unusual.
+fn describe(state: &ProcessStatus) -> String {
+    let mut text = format!(
+        "{} (CID: {})",
+        state.status.as_str(),
+        state.container.short()
+    );
+    if state.restart_count > 0 {
+        text.push_str(&format!(", restarted {} times", state.restart_count));
+    }
+    if let Some(code) = state
+        .exit_code
+        .filter(|_| state.status.as_str() != "running")
+    {
+        text.push_str(&format!(", last exit code {code}"));
+    }
+    text
 }
 
 /// Places that nobody holds, and holders of places that are gone.
