@@ -304,6 +304,7 @@ mod tests {
                 .collect(),
             upstreams: Vec::new(),
             state: AppState::Serving,
+            policy: std::sync::Arc::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Routes: what the store wants and the catalog knows becomes the router's table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sarsen_domain::{AppName, Domain, Health, PortMapping, Scheme, Service};
 use sarsen_router::{AppRoute, AppState, RoutePort, RouteTable, Upstream};
@@ -75,6 +75,7 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
                 (false, true) => AppState::NoWeb,
                 (false, false) => AppState::NeverDeployed,
             },
+            policy: Arc::default(),
         })
         .map(|mut route| {
             if !route.upstreams.is_empty() {

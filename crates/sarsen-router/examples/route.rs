@@ -40,6 +40,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ip: upstream.ip(),
         }],
         state: AppState::Serving,
+        policy: Default::default(),
     }]));
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();

@@ -12,6 +12,7 @@ use crate::client_io::Busy;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::link::{BodyEnd, LinkedBody};
+use crate::policy::squeeze::Squeezer;
 
 /// A request's body.
 #[derive(Debug)]
@@ -20,7 +21,18 @@ pub(crate) enum RequestBody {
     Stream {
         incoming: Incoming,
         watch: Arc<BodyWatch>,
+        // The most that the app accepts.
+        limit: u64,
     },
+}
+
+/// Why a request's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RequestEnd {
+    #[error("the client's body failed")]
+    Client(#[source] hyper::Error),
+    #[error("the body is larger than the app accepts")]
+    TooLarge,
 }
 
 /// What is known of a request's body while another connection is reading it.
@@ -34,6 +46,7 @@ const FLOWING: u8 = 0;
 const WAITING: u8 = 1;
 const BROKEN: u8 = 2;
 const DONE: u8 = 3;
+const TOO_LARGE: u8 = 4;
 
 /// A response's body, and with it all that ends when the response ends.
 #[derive(Debug)]
@@ -46,24 +59,32 @@ pub(crate) struct ResponseBody {
 #[derive(Debug)]
 enum Content {
     Page(Option<Bytes>),
-    App {
-        body: LinkedBody,
-        exchange: Box<Exchange>,
-        // Told to the connection one turn late, so that what came before is sent first.
-        end: Option<BodyEnd>,
-    },
+    App(Answer),
+}
+
+#[derive(Debug)]
+struct Answer {
+    body: LinkedBody,
+    exchange: Box<Exchange>,
+    // Told to the connection one turn late, so that what came before is sent first.
+    end: Option<BodyEnd>,
+    squeezer: Option<Box<Squeezer>>,
+    // The last squeezed piece is out.
+    finished: bool,
 }
 
 // ===== impl RequestBody =====
 
 impl RequestBody {
-    pub(crate) fn new(incoming: Incoming) -> Self {
+    /// A body of at most `limit` bytes.
+    pub(crate) fn new(incoming: Incoming, limit: Option<u64>) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
         Self::Stream {
             incoming,
             watch: Arc::default(),
+            limit: limit.unwrap_or(u64::MAX),
         }
     }
 
@@ -81,13 +102,18 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = RequestEnd;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Stream { incoming, watch } = &mut *self else {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestEnd>>> {
+        let Self::Stream {
+            incoming,
+            watch,
+            limit,
+        } = &mut *self
+        else {
             return Poll::Ready(None);
         };
         let polled = Pin::new(incoming).poll_frame(cx);
@@ -97,7 +123,11 @@ impl Body for RequestBody {
             Poll::Ready(Some(Err(_))) => watch.set(BROKEN),
             Poll::Ready(None) => watch.set(DONE),
         }
-        polled
+        if watch.bytes() > *limit {
+            watch.set(TOO_LARGE);
+            return Poll::Ready(Some(Err(RequestEnd::TooLarge)));
+        }
+        polled.map_err(RequestEnd::Client)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -138,6 +168,11 @@ impl BodyWatch {
         self.state.load(Ordering::Relaxed) == WAITING
     }
 
+    /// The client sent more than the app accepts.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == TOO_LARGE
+    }
+
     /// The client went away in the middle, or what it sent is not a body.
     pub(crate) fn is_broken(&self) -> bool {
         self.state.load(Ordering::Relaxed) == BROKEN
@@ -156,16 +191,24 @@ impl ResponseBody {
     }
 
     /// What the app sends.
-    pub(crate) fn app(body: LinkedBody, mut exchange: Box<Exchange>, busy: Busy) -> Self {
-        if body.is_end_stream() {
+    pub(crate) fn app(
+        body: LinkedBody,
+        mut exchange: Box<Exchange>,
+        busy: Busy,
+        squeezer: Option<Box<Squeezer>>,
+    ) -> Self {
+        // An empty stream of gzip is not empty.
+        if body.is_end_stream() && squeezer.is_none() {
             exchange.finish();
         }
         Self {
-            content: Content::App {
+            content: Content::App(Answer {
                 body,
                 exchange,
                 end: None,
-            },
+                squeezer,
+                finished: false,
+            }),
             _busy: busy,
         }
     }
@@ -179,52 +222,114 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
-        let (body, exchange, end) = match &mut self.content {
-            Content::Page(page) => return Poll::Ready(page.take().map(|p| Ok(Frame::data(p)))),
-            Content::App {
-                body,
-                exchange,
-                end,
-            } => (body, exchange, end),
-        };
-        if let Some(end) = end.take() {
-            return Poll::Ready(Some(Err(end)));
-        }
-        match std::task::ready!(body.poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                exchange.add_bytes(frame.data_ref().map_or(0, Bytes::len) as u64);
-                if body.is_end_stream() {
-                    exchange.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(broken)) => {
-                exchange.fail(match broken {
-                    BodyEnd::Timeout => Failure::Idle,
-                    BodyEnd::Cut => Failure::Interrupted,
-                });
-                *end = Some(broken);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            None => {
-                exchange.finish();
-                Poll::Ready(None)
-            }
+        match &mut self.content {
+            Content::Page(page) => Poll::Ready(page.take().map(|p| Ok(Frame::data(p)))),
+            Content::App(answer) if answer.squeezer.is_some() => answer.poll_squeezed(cx),
+            Content::App(answer) => answer.poll_plain(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Page(page) => page.is_none(),
-            Content::App { body, .. } => body.is_end_stream(),
+            Content::App(answer) => answer.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Page(page) => SizeHint::with_exact(page.as_ref().map_or(0, Bytes::len) as u64),
-            Content::App { body, .. } => body.size_hint(),
+            Content::App(answer) if answer.squeezer.is_some() => SizeHint::default(),
+            Content::App(answer) => answer.body.size_hint(),
+        }
+    }
+}
+
+// ===== impl Answer =====
+
+impl Answer {
+    fn is_end_stream(&self) -> bool {
+        match self.squeezer {
+            Some(_) => self.finished,
+            None => self.body.is_end_stream(),
+        }
+    }
+
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(Some(Err(end)));
+        }
+        match std::task::ready!(self.body.poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                self.exchange
+                    .add_bytes(frame.data_ref().map_or(0, Bytes::len) as u64);
+                if self.body.is_end_stream() {
+                    self.exchange.finish();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(broken)) => {
+                self.break_off(broken);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                self.exchange.finish();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn break_off(&mut self, broken: BodyEnd) {
+        self.exchange.fail(match broken {
+            BodyEnd::Timeout => Failure::Idle,
+            BodyEnd::Cut => Failure::Interrupted,
+        });
+        self.end = Some(broken);
+    }
+
+    // Gathers while there is something to gather; what a streaming app says goes out before it says more.
+    fn poll_squeezed(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+        let Some(squeezer) = &mut self.squeezer else {
+            return Poll::Ready(None);
+        };
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(Some(Err(end)));
+        }
+        if self.finished {
+            return Poll::Ready(None);
+        }
+        loop {
+            let ready = match self.body.poll_frame(cx) {
+                // Trailers speak of the plain body.
+                Poll::Ready(Some(Ok(frame))) => {
+                    frame.data_ref().and_then(|piece| squeezer.push(piece))
+                }
+                Poll::Ready(Some(Err(broken))) => {
+                    self.break_off(broken);
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => {
+                    self.finished = true;
+                    let last = squeezer.finish();
+                    self.exchange
+                        .add_bytes(last.as_ref().map_or(0, Bytes::len) as u64);
+                    self.exchange.finish();
+                    return Poll::Ready(last.map(|piece| Ok(Frame::data(piece))));
+                }
+                Poll::Pending => match squeezer.flush() {
+                    Some(piece) => Some(piece),
+                    None => return Poll::Pending,
+                },
+            };
+            if let Some(piece) = ready {
+                self.exchange.add_bytes(piece.len() as u64);
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
         }
     }
 }

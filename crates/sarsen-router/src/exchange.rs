@@ -10,6 +10,9 @@ use crate::access_log::line::Line;
 use crate::failure::Failure;
 use crate::host;
 use crate::live::{LiveApp, Picked};
+use crate::policy::admit::Scheme;
+use crate::policy::shape::Shape;
+use crate::policy::{LogForm, Policy};
 use crate::router::Inner;
 use crate::settings::RouterSettings;
 use crate::upstream::{InFlight, UpstreamState};
@@ -22,6 +25,10 @@ pub(crate) struct Exchange {
     upstream: Option<Arc<UpstreamState>>,
     in_flight: Option<InFlight>,
     details: Option<Box<Details>>,
+    shape: Option<Shape>,
+    scheme: Scheme,
+    // The path that the client asked for, when the app is asked for another.
+    asked_for: Option<Box<str>>,
     started: Instant,
     connect: Option<Duration>,
     status: Option<StatusCode>,
@@ -47,6 +54,9 @@ impl Exchange {
             upstream: None,
             in_flight: None,
             details: None,
+            shape: None,
+            scheme: Scheme::Http,
+            asked_for: None,
             started: Instant::now(),
             connect: None,
             status: None,
@@ -72,6 +82,45 @@ impl Exchange {
         self.app = Some(Arc::clone(app));
     }
 
+    /// The app's policy has let the request in.
+    pub(crate) fn admitted(&mut self, shape: Shape) {
+        self.shape = Some(shape);
+    }
+
+    pub(crate) fn shape(&self) -> Option<Shape> {
+        self.shape
+    }
+
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        self.app.as_ref().map(|app| &*app.policy)
+    }
+
+    pub(crate) fn came_by(&mut self, scheme: Scheme) {
+        self.scheme = scheme;
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The app will see another path than this one.
+    pub(crate) fn asked_for(&mut self, path: &str) {
+        self.asked_for = Some(path.into());
+    }
+
+    /// The path that leads to the app, if it is not the one that the app sees.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.asked_for.as_deref()
+    }
+
+    /// Another container is asked, because this one did not take the request.
+    pub(crate) fn missed(&self, upstream: &UpstreamState) {
+        if let Some(app) = &self.app {
+            app.counters.count_retry();
+            app.note_failure(upstream);
+        }
+    }
+
     pub(crate) fn picked(&mut self, picked: Picked) {
         self.upstream = Some(picked.upstream);
         self.in_flight = Some(picked.in_flight);
@@ -81,8 +130,11 @@ impl Exchange {
         self.connect = Some(took);
     }
 
-    pub(crate) fn settings(&self) -> &RouterSettings {
-        &self.inner.settings
+    pub(crate) fn settings(&self) -> &Arc<RouterSettings> {
+        match &self.app {
+            Some(app) => &app.settings,
+            None => &self.inner.settings,
+        }
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode) {
@@ -135,8 +187,24 @@ impl Exchange {
             return;
         };
         app.counters.count(status, self.bytes);
-        if failure.is_some() {
-            app.counters.count_error();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            app.counters.count_time(self.started.elapsed());
+        }
+        match failure {
+            Some(failure) if failure.is_upstreams() => {
+                app.counters.count_error();
+                app.counters.count_upstream_error();
+                if let Some(upstream) = &self.upstream {
+                    app.note_failure(upstream);
+                }
+            }
+            Some(failure) if !failure.is_wanted() => app.counters.count_error(),
+            Some(_) => {}
+            None => {
+                if let Some(upstream) = &self.upstream {
+                    upstream.succeeded();
+                }
+            }
         }
     }
 
@@ -144,6 +212,7 @@ impl Exchange {
         let Some(details) = &self.details else {
             return;
         };
+        let form = self.policy().map_or(LogForm::Heroku, |policy| policy.log);
         let host = details.host.to_str().ok().and_then(host::normalise);
         let path = details.uri.path_and_query().map_or("", |p| p.as_str());
         let line = Line {
@@ -161,7 +230,11 @@ impl Exchange {
             status: status.as_u16(),
             bytes: self.status.map(|_| self.bytes),
         };
-        self.inner.settings.access_log.write(&line.to_string());
+        match form {
+            LogForm::Heroku => self.inner.settings.access_log.write(&line.to_string()),
+            LogForm::Json => self.inner.settings.access_log.write(&line.to_json()),
+            LogForm::Off => {}
+        }
     }
 }
 

@@ -20,6 +20,11 @@ pub(crate) enum Failure {
     ClientGone,
     ClientIdle,
     NeverDeployed,
+    Maintenance,
+    Unauthorized,
+    Banned,
+    TooLarge,
+    TooMany,
 }
 
 impl Failure {
@@ -40,7 +45,12 @@ impl Failure {
             Self::BadRequest => "H26",
             Self::ClientGone => "H27",
             Self::ClientIdle => "H28",
+            Self::Maintenance => "H80",
             Self::NeverDeployed => "H81",
+            Self::Unauthorized => "auth",
+            Self::Banned => "address",
+            Self::TooLarge => "body-size",
+            Self::TooMany => "rate-limit",
         }
     }
 
@@ -62,6 +72,11 @@ impl Failure {
             Self::ClientGone => "Client Request Interrupted",
             Self::ClientIdle => "Client Connection Idle",
             Self::NeverDeployed => "Blank app",
+            Self::Maintenance => "Maintenance mode",
+            Self::Unauthorized => "Password required",
+            Self::Banned => "Address not allowed",
+            Self::TooLarge => "Request body too large",
+            Self::TooMany => "Too many requests",
         }
     }
 
@@ -69,7 +84,9 @@ impl Failure {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::UnknownHost => StatusCode::NOT_FOUND,
-            Self::Crashed | Self::NoWeb | Self::NeverDeployed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Crashed | Self::NoWeb | Self::NeverDeployed | Self::Maintenance => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Timeout | Self::Idle | Self::ConnectTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Closed | Self::BadResponse | Self::Interrupted | Self::Refused => {
                 StatusCode::BAD_GATEWAY
@@ -78,6 +95,10 @@ impl Failure {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::ClientIdle => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Banned => StatusCode::FORBIDDEN,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -97,7 +118,34 @@ impl Failure {
             Self::ClientGone => "The client went away.",
             Self::ClientIdle => "The request took too long to arrive.",
             Self::NeverDeployed => "Nothing has been deployed to this app yet.",
+            Self::Maintenance => "The app is down for maintenance and will be back soon.",
+            Self::Unauthorized => "A user name and a password are needed here.",
+            Self::Banned => "Your address may not use this app.",
+            Self::TooLarge => "The request is larger than this app accepts.",
+            Self::TooMany => "There were too many requests from your address.",
         }
+    }
+
+    /// Whether the app's owner wanted it so: nothing went wrong.
+    pub(crate) fn is_wanted(self) -> bool {
+        matches!(
+            self,
+            Self::Maintenance | Self::Unauthorized | Self::Banned | Self::TooLarge | Self::TooMany
+        )
+    }
+
+    /// Whether the container is to blame.
+    pub(crate) fn is_upstreams(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout
+                | Self::Closed
+                | Self::BadResponse
+                | Self::Idle
+                | Self::Interrupted
+                | Self::ConnectTimeout
+                | Self::Refused
+        )
     }
 
     /// Whether the connection to the client is of no more use after this.
@@ -109,6 +157,7 @@ impl Failure {
                 | Self::ClientGone
                 | Self::ClientIdle
                 | Self::UnknownHost
+                | Self::TooLarge
         )
     }
 }

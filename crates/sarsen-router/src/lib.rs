@@ -6,6 +6,7 @@
 //! request crosses no queue and wakes no other thread.
 
 mod access_log;
+mod balance;
 mod body;
 mod client_io;
 mod exchange;
@@ -17,6 +18,7 @@ mod link;
 mod listener;
 mod live;
 mod page;
+mod policy;
 mod proxy;
 mod router;
 mod settings;
@@ -30,8 +32,13 @@ mod upstream;
 mod workers;
 
 pub use access_log::AccessLog;
+pub use policy::{
+    AuthUser, Balance, BalanceBy, BasicAuth, Compression, Eject, HeaderChange, HeaderRule, Hsts,
+    HstsPreload, HstsReach, HttpsPolicy, LogForm, Network, Page, PasswordHash, PathPrefix, Policy,
+    PrefixFate, Rate, Redirect, RedirectSource, Sticky, Timeouts,
+};
 pub use router::{Drained, Router};
 pub use settings::RouterSettings;
-pub use stats::{AppStats, RouterStats};
+pub use stats::{AppStats, LATENCY_MS, RouterStats};
 pub use table::{AppRoute, AppState, Route, RoutePort, RouteTable, Upstream};
 pub use trust::TrustedProxies;

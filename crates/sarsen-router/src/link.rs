@@ -255,6 +255,9 @@ impl SendError {
             return Self::Unsent(Box::new(request));
         }
         let error = error.into_error();
+        if watch.is_some_and(BodyWatch::is_too_large) {
+            return Self::Failed(Failure::TooLarge);
+        }
         if watch.is_some_and(BodyWatch::is_broken) {
             return Self::Failed(blame_client(&error));
         }

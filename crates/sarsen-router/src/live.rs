@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sarsen_domain::AppName;
 
+use crate::balance::{self, Wish};
+use crate::policy::state::AppMemory;
+use crate::policy::{Policy, Timeouts};
+use crate::settings::RouterSettings;
 use crate::stats::AppCounters;
 use crate::table::{AppState, RouteTable};
 use crate::upstream::{InFlight, Instance, UpstreamState};
@@ -27,6 +31,10 @@ pub(crate) struct LiveApp {
     pub(crate) name: AppName,
     pub(crate) state: AppState,
     pub(crate) counters: Arc<AppCounters>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) memory: Arc<AppMemory>,
+    /// The router's own, with the app's limits in them.
+    pub(crate) settings: Arc<RouterSettings>,
     // By position of the port mapping.
     ports: Vec<Vec<Arc<UpstreamState>>>,
     cursor: AtomicUsize,
@@ -37,6 +45,7 @@ pub(crate) struct LiveApp {
 pub(crate) struct Survivors {
     instances: HashMap<i64, Arc<Instance>>,
     counters: HashMap<AppName, Arc<AppCounters>>,
+    memories: HashMap<AppName, Arc<AppMemory>>,
 }
 
 /// An upstream that was picked, with the request already counted in.
@@ -59,7 +68,12 @@ pub(crate) enum NoPick {
 
 impl LiveTable {
     /// Builds the successor of `previous`, which keeps what the two have in common.
-    pub(crate) fn succeed(previous: &Self, table: RouteTable, survivors: &mut Survivors) -> Self {
+    pub(crate) fn succeed(
+        previous: &Self,
+        table: RouteTable,
+        settings: &Arc<RouterSettings>,
+        survivors: &mut Survivors,
+    ) -> Self {
         let mut upstreams = Upstreams::new();
         let mut apps = Vec::with_capacity(table.apps().len());
         for route in table.apps() {
@@ -72,7 +86,13 @@ impl LiveTable {
                         let known = known.filter(|known| known.dyno == upstream.dyno);
                         known.cloned().unwrap_or_else(|| {
                             let instance = survivors.instance(upstream.instance);
-                            Arc::new(UpstreamState::new(address, upstream.dyno.clone(), instance))
+                            let dyno = upstream.dyno.clone();
+                            Arc::new(UpstreamState::new(
+                                upstream.instance,
+                                address,
+                                dyno,
+                                instance,
+                            ))
                         })
                     };
                     Arc::clone(
@@ -84,10 +104,14 @@ impl LiveTable {
                 ports.push(states.collect());
             }
             let counters = survivors.counters.entry(route.app.clone()).or_default();
+            let memory = survivors.memories.entry(route.app.clone()).or_default();
             apps.push(Arc::new(LiveApp {
                 name: route.app.clone(),
                 state: route.state,
                 counters: Arc::clone(counters),
+                memory: Arc::clone(memory),
+                settings: own_settings(settings, route.policy.timeouts),
+                policy: Arc::clone(&route.policy),
                 ports,
                 cursor: AtomicUsize::new(rand::random::<u32>() as usize),
             }));
@@ -100,8 +124,8 @@ impl LiveTable {
     }
 
     /// The app that answers, and the position of the port mapping.
-    pub(crate) fn find(&self, port: u16, host: &str) -> Option<(&Arc<LiveApp>, usize)> {
-        let target = self.table.locate(port, host)?;
+    pub(crate) fn find(&self, port: u16, host: &str, path: &str) -> Option<(&Arc<LiveApp>, usize)> {
+        let target = self.table.locate(port, host, path)?;
         Some((self.apps.get(target.app)?, target.port))
     }
 
@@ -121,21 +145,11 @@ impl LiveTable {
 // ===== impl LiveApp =====
 
 impl LiveApp {
-    /// The next upstream in turn that was not tried yet; one that refused a connection lately only when no other is left.
-    pub(crate) fn pick(&self, port: usize, tried: &[SocketAddr]) -> Result<Picked, NoPick> {
+    /// The next upstream for a request.
+    pub(crate) fn pick(&self, port: usize, wish: Wish<'_>) -> Result<Picked, NoPick> {
         let upstreams = self.ports.get(port).map_or(&[][..], Vec::as_slice);
         let start = self.cursor.fetch_add(1, Ordering::Relaxed);
-        let in_turn = || {
-            let split = start.checked_rem(upstreams.len()).unwrap_or(0);
-            let (before, after) = upstreams.split_at(split);
-            after
-                .iter()
-                .chain(before)
-                .filter(|u| !tried.contains(&u.address))
-        };
-        let upstream = in_turn()
-            .find(|u| !u.is_quarantined())
-            .or_else(|| in_turn().next())
+        let upstream = balance::choose(upstreams, self.policy.balance, start, wish)
             .ok_or(NoPick::Exhausted)?;
         let in_flight = upstream.instance.enter().ok_or(NoPick::Outdated)?;
         Ok(Picked {
@@ -143,6 +157,43 @@ impl LiveApp {
             in_flight,
         })
     }
+
+    /// Counts a failure against an upstream.
+    pub(crate) fn note_failure(&self, failed: &UpstreamState) {
+        let is_one = |u: &Arc<UpstreamState>| u.address == failed.address;
+        let its = self.ports.iter().find(|port| port.iter().any(is_one));
+        balance::note_failure(
+            its.map_or(&[][..], Vec::as_slice),
+            self.policy.balance,
+            failed,
+        );
+    }
+
+    /// Requests under way, each container counted once.
+    pub(crate) fn in_flight(&self) -> usize {
+        let mut seen = Vec::new();
+        let mut active = 0;
+        for upstream in self.ports.iter().flatten() {
+            if !seen.contains(&upstream.id) {
+                seen.push(upstream.id);
+                active += upstream.instance.active();
+            }
+        }
+        active
+    }
+}
+
+fn own_settings(usual: &Arc<RouterSettings>, own: Timeouts) -> Arc<RouterSettings> {
+    if own == Timeouts::default() {
+        return Arc::clone(usual);
+    }
+    Arc::new(RouterSettings {
+        connect_timeout: own.connect.unwrap_or(usual.connect_timeout),
+        first_byte_timeout: own.first_byte.unwrap_or(usual.first_byte_timeout),
+        idle_timeout: own.idle.unwrap_or(usual.idle_timeout),
+        tunnel_idle_timeout: own.tunnel_idle.unwrap_or(usual.tunnel_idle_timeout),
+        ..RouterSettings::clone(usual)
+    })
 }
 
 // ===== impl Survivors =====
@@ -172,9 +223,10 @@ impl Survivors {
         });
     }
 
-    /// Forgets the counters of apps that are gone.
+    /// Forgets what belongs to apps that are gone.
     pub(crate) fn forget_apps(&mut self, table: &LiveTable) {
-        self.counters
-            .retain(|name, _| table.apps().iter().any(|app| app.name == *name));
+        let is_there = |name: &AppName| table.apps().iter().any(|app| app.name == *name);
+        self.counters.retain(|name, _| is_there(name));
+        self.memories.retain(|name, _| is_there(name));
     }
 }

@@ -1,17 +1,19 @@
 //! What happens to one request: check, route, send to an upstream, answer.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::balance::Wish;
 use crate::body::{RequestBody, ResponseBody};
 use crate::client_io::{Busy, Seat};
 use crate::exchange::{Details, Exchange};
@@ -21,7 +23,9 @@ use crate::host;
 use crate::link::{Link, LinkedBody, SendError};
 use crate::listener::Front;
 use crate::live::{LiveApp, NoPick, Picked};
-use crate::page::{self, Taste};
+use crate::page::Taste;
+use crate::policy::admit::{self, Scheme, Stop, Visit};
+use crate::policy::shape;
 use crate::settings::RouterSettings;
 use crate::spare::Spare;
 use crate::table::AppState;
@@ -75,12 +79,32 @@ pub(crate) async fn handle(
         Ok((answer, Some(client))) => {
             Ok(respond_upgraded(&peer, answer, client, exchange, busy).await)
         }
-        Err(failure) => {
-            exchange.fail(failure);
-            let page = page::failure(failure, taste, &request_id.header());
+        Err(stop) => {
+            let page = refuse(&stop, &mut exchange, taste, &request_id);
             Ok(page.map(|page| ResponseBody::page(page, busy)))
         }
     }
+}
+
+// The router's own answer.
+fn refuse(
+    stop: &Stop,
+    exchange: &mut Exchange,
+    taste: Taste,
+    request_id: &RequestId,
+) -> Response<bytes::Bytes> {
+    let mut page = shape::instead(stop, exchange.policy(), taste, &request_id.header());
+    if let Some(policy) = exchange.policy() {
+        shape::dress(policy, exchange.scheme(), page.headers_mut());
+    }
+    match stop {
+        Stop::Failure(failure) | Stop::Later(failure, _) => exchange.fail(*failure),
+        Stop::Elsewhere { .. } => {
+            exchange.answered(page.status());
+            exchange.finish();
+        }
+    }
+    page
 }
 
 async fn forward(
@@ -88,10 +112,18 @@ async fn forward(
     mut request: Request<Incoming>,
     request_id: &RequestId,
     exchange: &mut Exchange,
-) -> Result<(Answer, Option<OnUpgrade>), Failure> {
+) -> Result<(Answer, Option<OnUpgrade>), Stop> {
     let checked = check(peer, &mut request);
     exchange.describe(|| describe(peer, &request, request_id));
     checked?;
+    let app = reach(peer, &request, exchange)?;
+    let visit = visit(peer, request.headers());
+    exchange.came_by(visit.scheme);
+    if app.policy.strips_path() {
+        exchange.asked_for(request.uri().path());
+    }
+    let admitted = admit::admit(&app, &mut request, visit).await?;
+    exchange.admitted(admitted);
     let client = head::wanted_upgrade(request.version(), request.headers())
         .map(|to| (to, hyper::upgrade::on(&mut request)));
     let (upgrade, client) = client.unzip();
@@ -102,15 +134,16 @@ async fn forward(
         request_id.header(),
         upgrade,
     );
+    admit::adorn(&app.policy, &mut parts.headers);
     exchange.came_along(chain);
     parts.version = http::Version::HTTP_11;
     parts.extensions.clear();
-    let request = Request::from_parts(parts, RequestBody::new(incoming));
+    let request = Request::from_parts(parts, RequestBody::new(incoming, app.policy.max_body));
     let answer = send(peer, request, exchange).await?;
     let is_upgrade = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     match (is_upgrade, client) {
         (true, Some(client)) => Ok((answer, Some(client))),
-        (true, None) => Err(Failure::BadResponse),
+        (true, None) => Err(Failure::BadResponse.into()),
         (false, _) => Ok((answer, None)),
     }
 }
@@ -158,13 +191,52 @@ fn describe(peer: &Peer, request: &Request<Incoming>, request_id: &RequestId) ->
     }
 }
 
+// The app that answers, whatever it will answer.
+fn reach(
+    peer: &Peer,
+    request: &Request<Incoming>,
+    exchange: &mut Exchange,
+) -> Result<Arc<LiveApp>, Failure> {
+    let host = host_of(request.headers()).ok_or(Failure::BadRequest)?;
+    let live = peer.front.inner.live.load();
+    let found = live.find(peer.front.port, &host, request.uri().path());
+    let (app, _) = found.ok_or(Failure::UnknownHost)?;
+    exchange.reached_app(app);
+    Ok(Arc::clone(app))
+}
+
+fn visit(peer: &Peer, headers: &HeaderMap) -> Visit {
+    let trusted = &peer.front.inner.settings.trusted_proxies;
+    let name = peer.voucher.client.to_str().ok();
+    let ip = name.and_then(|ip| ip.parse().ok());
+    let ip = ip.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
+    let says_https = || {
+        headers
+            .get("x-forwarded-proto")
+            .is_some_and(|v| v == "https")
+    };
+    let scheme = if peer.voucher.is_trusted && says_https() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    };
+    Visit {
+        client: Visit::client(ip, headers, trusted),
+        scheme,
+    }
+}
+
+fn host_of(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    headers.get(HOST)?.to_str().ok().and_then(host::normalise)
+}
+
 // Tries one upstream after the other, as long as the request is still whole.
 async fn send(
     peer: &Peer,
     mut request: Request<RequestBody>,
     exchange: &mut Exchange,
 ) -> Result<Answer, Failure> {
-    let settings = &peer.front.inner.settings;
+    let settings = Arc::clone(exchange.settings());
     let mut tried = Vec::new();
     let mut last = None;
     loop {
@@ -172,7 +244,7 @@ async fn send(
             pick(peer, &request, &tried, exchange).map_err(|failure| last.unwrap_or(failure))?;
         let upstream = Arc::clone(&picked.upstream);
         exchange.picked(picked);
-        match ask(settings, &upstream, request, exchange).await {
+        match ask(&settings, &upstream, request, exchange).await {
             Ok((response, link)) => {
                 return Ok(Answer {
                     response,
@@ -183,6 +255,7 @@ async fn send(
             Err(Miss::Final(failure)) => return Err(failure),
             Err(Miss::TryAnother(again, failure)) => {
                 tried.push(upstream.address);
+                exchange.missed(&upstream);
                 last = Some(failure);
                 request = *again;
             }
@@ -196,19 +269,16 @@ fn pick(
     tried: &[SocketAddr],
     exchange: &mut Exchange,
 ) -> Result<Picked, Failure> {
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .and_then(host::normalise)
-        .ok_or(Failure::BadRequest)?;
+    let host = host_of(request.headers()).ok_or(Failure::BadRequest)?;
+    let wanted = exchange.shape().and_then(|shape| shape.wanted);
     for _ in 0..LOOKS {
         let live = peer.front.inner.live.load();
+        let path = exchange.path().unwrap_or(request.uri().path());
         let (app, port) = live
-            .find(peer.front.port, &host)
+            .find(peer.front.port, &host, path)
             .ok_or(Failure::UnknownHost)?;
         exchange.reached_app(app);
-        match app.pick(port, tried) {
+        match app.pick(port, Wish { tried, wanted }) {
             Ok(picked) => return Ok(picked),
             Err(NoPick::Exhausted) => return Err(excuse(app)),
             Err(NoPick::Outdated) => {}
@@ -284,9 +354,13 @@ fn respond(
     head::prepare_response(&mut parts.headers, inner.via.as_ref(), None);
     parts.version = http::Version::HTTP_11;
     parts.extensions.clear();
+    let squeezer = match (exchange.policy(), exchange.shape()) {
+        (Some(policy), Some(shape)) => shape.answer(policy, &mut parts, answer.upstream.id),
+        _ => None,
+    };
     exchange.answered(parts.status);
-    let body = LinkedBody::new(incoming, link, answer.upstream, &inner.settings);
-    Response::from_parts(parts, ResponseBody::app(body, exchange, busy))
+    let body = LinkedBody::new(incoming, link, answer.upstream, exchange.settings());
+    Response::from_parts(parts, ResponseBody::app(body, exchange, busy, squeezer))
 }
 
 async fn respond_upgraded(

@@ -39,7 +39,7 @@ pub struct Drained {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    pub(crate) settings: RouterSettings,
+    pub(crate) settings: Arc<RouterSettings>,
     pub(crate) live: ArcSwap<LiveTable>,
     pub(crate) counters: RouterCounters,
     pub(crate) connections: Arc<Semaphore>,
@@ -67,7 +67,7 @@ impl Router {
                 via,
                 workers: OnceCell::new(),
                 survivors: Mutex::default(),
-                settings,
+                settings: Arc::new(settings),
             }),
         }
     }
@@ -76,7 +76,12 @@ impl Router {
     pub fn swap(&self, table: RouteTable) {
         let mut survivors = self.survivors();
         let previous = self.inner.live.load_full();
-        let next = Arc::new(LiveTable::succeed(&previous, table, &mut survivors));
+        let next = Arc::new(LiveTable::succeed(
+            &previous,
+            table,
+            &self.inner.settings,
+            &mut survivors,
+        ));
         for upstream in next.upstreams() {
             upstream.instance.revive();
         }
@@ -154,7 +159,7 @@ impl Router {
             apps: live
                 .apps()
                 .iter()
-                .map(|app| app.counters.snapshot(app.name.clone()))
+                .map(|app| app.counters.snapshot(app.name.clone(), app.in_flight()))
                 .collect(),
             connections: inner.settings.max_connections.saturating_sub(free),
             unknown_host: inner.counters.unknown_host.load(Ordering::Relaxed),

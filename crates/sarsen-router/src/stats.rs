@@ -2,8 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use std::time::Duration;
+
 use http::StatusCode;
 use sarsen_domain::AppName;
+
+/// The upper ends of the classes of [`AppStats::latency`], in milliseconds; slower ones are in one class more.
+pub const LATENCY_MS: [u64; 15] = [
+    1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000,
+];
 
 /// A snapshot of the router's counters since it was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,8 +38,18 @@ pub struct AppStats {
     pub by_class: [u64; 5],
     /// Of these, the ones that the router could not complete, or that the client gave up.
     pub errors: u64,
+    /// Of these, the ones that a container failed.
+    pub upstream_errors: u64,
+    /// Times that a request was given to another container after a first one did not take it.
+    pub retries: u64,
     /// Bytes of response bodies, and of tunnels in both directions.
     pub bytes: u64,
+    /// Requests that ended, by how long they took: up to [`LATENCY_MS`], and longer. Tunnels are left out.
+    pub latency: [u64; LATENCY_MS.len() + 1],
+    /// The time that all of these took.
+    pub latency_sum: Duration,
+    /// Requests and tunnels under way now.
+    pub in_flight: usize,
 }
 
 /// The counters behind [`AppStats`]; they outlive a swap of the table.
@@ -40,7 +57,11 @@ pub struct AppStats {
 pub(crate) struct AppCounters {
     by_class: [AtomicU64; 5],
     errors: AtomicU64,
+    upstream_errors: AtomicU64,
+    retries: AtomicU64,
     bytes: AtomicU64,
+    latency: [AtomicU64; LATENCY_MS.len() + 1],
+    latency_micros: AtomicU64,
 }
 
 impl AppCounters {
@@ -56,14 +77,37 @@ impl AppCounters {
         self.errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, app: AppName) -> AppStats {
+    pub(crate) fn count_upstream_error(&self) {
+        self.upstream_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_time(&self, took: Duration) {
+        let millis = took.as_micros().div_ceil(1000);
+        let class = LATENCY_MS.partition_point(|end| u128::from(*end) < millis);
+        if let Some(counter) = self.latency.get(class) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.latency_micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self, app: AppName, in_flight: usize) -> AppStats {
         let by_class = self.by_class.each_ref().map(|n| n.load(Ordering::Relaxed));
         AppStats {
             app,
             requests: by_class.iter().sum(),
             by_class,
             errors: self.errors.load(Ordering::Relaxed),
+            upstream_errors: self.upstream_errors.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            latency: self.latency.each_ref().map(|n| n.load(Ordering::Relaxed)),
+            latency_sum: Duration::from_micros(self.latency_micros.load(Ordering::Relaxed)),
+            in_flight,
         }
     }
 }
@@ -86,8 +130,21 @@ mod tests {
             counters.count(StatusCode::from_u16(status).unwrap(), 10);
         }
         counters.count_error();
-        let stats = counters.snapshot("a".parse().unwrap());
+        let stats = counters.snapshot("a".parse().unwrap(), 3);
         assert_eq!(stats.by_class, [1, 2, 1, 2, 2]);
         assert_eq!((stats.requests, stats.errors, stats.bytes), (8, 1, 80));
+        assert_eq!(stats.in_flight, 3);
+    }
+
+    #[test]
+    fn every_time_has_a_class() {
+        let counters = AppCounters::default();
+        for micros in [0, 1_000, 1_001, 60_000_000, 60_000_001] {
+            counters.count_time(Duration::from_micros(micros));
+        }
+        let stats = counters.snapshot("a".parse().unwrap(), 0);
+        assert_eq!(stats.latency[..2], [2, 1]);
+        assert_eq!(stats.latency[14..], [1, 1]);
+        assert_eq!(stats.latency_sum, Duration::from_micros(120_002_002));
     }
 }

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use sarsen_domain::{AppName, Domain};
 
 use crate::host;
+use crate::policy::{Policy, RedirectSource, rest_below};
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,8 @@ pub struct AppRoute {
     pub upstreams: Vec<Upstream>,
     /// What to say when there are none.
     pub state: AppState,
+    /// What else its owner wants.
+    pub policy: Arc<Policy>,
 }
 
 /// Requests to `host_port` of this machine go to `container_port` of the app's containers.
@@ -74,7 +78,7 @@ pub struct Route<'a> {
     pub port: RoutePort,
 }
 
-/// All routes. The first app in the list wins where two claim the same name on the same port.
+/// All routes. The first app in the list wins where two claim the same name and path on the same port.
 #[derive(Debug, Default)]
 pub struct RouteTable {
     apps: Vec<AppRoute>,
@@ -90,11 +94,15 @@ pub(crate) struct Target {
 
 #[derive(Debug, Default)]
 struct PortTable {
-    exact: HashMap<Box<str>, Target>,
+    exact: HashMap<Box<str>, Paths>,
     // Keyed by what follows `*.`.
-    wildcard: HashMap<Box<str>, Target>,
-    catch_all: Option<Target>,
+    wildcard: HashMap<Box<str>, Paths>,
+    catch_all: Option<Paths>,
 }
+
+/// The apps that share a name, each below a path of its own; the longest path first.
+#[derive(Debug, Default)]
+struct Paths(Vec<(Box<str>, Target)>);
 
 impl RouteTable {
     /// Builds the table.
@@ -103,17 +111,20 @@ impl RouteTable {
         for (app, route) in apps.iter().enumerate() {
             for (port, mapping) in route.ports.iter().enumerate() {
                 let table = ports.entry(mapping.host_port).or_default();
+                let path = route.policy.path.as_ref().map_or("", |path| path.as_str());
                 for host in &route.hosts {
-                    table.claim(host, Target { app, port });
+                    table.claim(host, path, Target { app, port });
                 }
             }
         }
+        claim_redirects(&apps, &mut ports);
         Self { apps, ports }
     }
 
     /// The app that answers to a `Host` header on a port: the exact name, else the longest wildcard, else the catch-all.
-    pub fn find(&self, port: u16, host: &str) -> Option<Route<'_>> {
-        let target = self.locate(port, &host::normalise(host)?)?;
+    /// Among those that share the name, the one with the longest path that the request's path is below.
+    pub fn find(&self, port: u16, host: &str, path: &str) -> Option<Route<'_>> {
+        let target = self.locate(port, &host::normalise(host)?, path)?;
         let app = self.apps.get(target.app)?;
         Some(Route {
             app,
@@ -127,37 +138,73 @@ impl RouteTable {
     }
 
     /// Like [`Self::find`], for a name that is normalised already.
-    pub(crate) fn locate(&self, port: u16, host: &str) -> Option<Target> {
+    ///
+    /// The name is chosen first: a path that nobody has there is not looked for under a wildcard.
+    pub(crate) fn locate(&self, port: u16, host: &str, path: &str) -> Option<Target> {
         let table = self.ports.get(&port)?;
         table
             .exact
             .get(host)
             .or_else(|| table.widest_match(host))
-            .or(table.catch_all.as_ref())
-            .copied()
+            .or(table.catch_all.as_ref())?
+            .find(path)
+    }
+}
+
+/// A name that only leads elsewhere belongs to the app that says so, unless another app answers to it.
+fn claim_redirects(apps: &[AppRoute], ports: &mut HashMap<u16, PortTable>) {
+    for (app, route) in apps.iter().enumerate() {
+        let sources = route.policy.redirects.iter().map(|r| r.source());
+        for source in sources {
+            let RedirectSource::Host(host) = source else {
+                continue;
+            };
+            for (port, mapping) in route.ports.iter().enumerate() {
+                let table = ports.entry(mapping.host_port).or_default();
+                table.claim(host, "", Target { app, port });
+            }
+        }
+    }
+}
+
+impl Paths {
+    fn claim(&mut self, path: &str, target: Target) {
+        if self.0.iter().any(|(own, _)| **own == *path) {
+            return;
+        }
+        self.0.push((path.into(), target));
+        self.0
+            .sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+    }
+
+    fn find(&self, path: &str) -> Option<Target> {
+        let mut found = self.0.iter();
+        let (_, target) = found.find(|(prefix, _)| rest_below(prefix, path).is_some())?;
+        Some(*target)
     }
 }
 
 impl PortTable {
-    fn claim(&mut self, host: &Domain, target: Target) {
-        if host.is_catch_all() {
-            self.catch_all.get_or_insert(target);
+    fn claim(&mut self, host: &Domain, path: &str, target: Target) {
+        let paths = if host.is_catch_all() {
+            self.catch_all.get_or_insert_default()
         } else if let Some(suffix) = host.wildcard_suffix() {
-            self.wildcard.entry(suffix.into()).or_insert(target);
+            self.wildcard.entry(suffix.into()).or_default()
         } else {
-            self.exact.entry(host.as_str().into()).or_insert(target);
-        }
+            self.exact.entry(host.as_str().into()).or_default()
+        };
+        paths.claim(path, target);
     }
 
     // `a.b.example.com` tries `b.example.com`, `example.com`, `com`.
-    fn widest_match(&self, host: &str) -> Option<&Target> {
+    fn widest_match(&self, host: &str) -> Option<&Paths> {
         if self.wildcard.is_empty() {
             return None;
         }
         let mut rest = host;
         while let Some((_, suffix)) = rest.split_once('.') {
-            if let Some(target) = self.wildcard.get(suffix) {
-                return Some(target);
+            if let Some(paths) = self.wildcard.get(suffix) {
+                return Some(paths);
             }
             rest = suffix;
         }

@@ -1,19 +1,14 @@
 //! Proxies in front of this one whose word about the client counts.
 
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use sarsen_domain::Invalid;
 
+use crate::policy::Network;
+
 /// Address ranges whose `X-Forwarded-*` headers are kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<Range>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    network: IpAddr,
-    bits: u32,
-}
+pub struct TrustedProxies(Vec<Network>);
 
 impl TrustedProxies {
     /// Nobody.
@@ -31,52 +26,7 @@ impl TrustedProxies {
 
     /// Whether this address is one of them. An IPv4 address inside an IPv6 one counts as the IPv4 address.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        let ip = ip.to_canonical();
-        self.0.iter().any(|range| range.contains(ip))
-    }
-}
-
-impl Range {
-    fn contains(self, ip: IpAddr) -> bool {
-        match (self.network, ip) {
-            (IpAddr::V4(network), IpAddr::V4(ip)) => {
-                let mask = u32::MAX.checked_shl(32 - self.bits).unwrap_or(0);
-                (network.to_bits() ^ ip.to_bits()) & mask == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(ip)) => {
-                let mask = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
-                (network.to_bits() ^ ip.to_bits()) & mask == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-}
-
-impl FromStr for Range {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = || {
-            Invalid::new(format!(
-                "Invalid proxy address '{}': write an address or a range, such as 10.0.0.1 or 10.0.0.0/8",
-                text.escape_debug()
-            ))
-        };
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let network: IpAddr = address.parse().map_err(|_| invalid())?;
-        let widest = if network.is_ipv4() { 32 } else { 128 };
-        let bits = match bits {
-            None => widest,
-            Some(bits) => bits
-                .parse()
-                .ok()
-                .filter(|b| *b <= widest)
-                .ok_or_else(invalid)?,
-        };
-        Ok(Self { network, bits })
+        self.0.iter().any(|network| network.contains(ip))
     }
 }
 

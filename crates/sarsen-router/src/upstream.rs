@@ -1,7 +1,7 @@
 //! What outlives a swap of the table: containers with requests in flight, and their pooled connections.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(crate) struct Instance {
 /// One port of one container.
 #[derive(Debug)]
 pub(crate) struct UpstreamState {
+    /// The row of the store that the container was started for.
+    pub(crate) id: i64,
     pub(crate) address: SocketAddr,
     pub(crate) dyno: String,
     pub(crate) instance: Arc<Instance>,
@@ -36,6 +38,8 @@ pub(crate) struct UpstreamState {
     pools: Vec<Mutex<Pool>>,
     // Milliseconds after `epoch`; 0 when it never refused.
     refused_until: AtomicU64,
+    // Failures since the last success.
+    failures: AtomicU32,
     epoch: Instant,
 }
 
@@ -104,13 +108,15 @@ impl Instance {
 // ===== impl UpstreamState =====
 
 impl UpstreamState {
-    pub(crate) fn new(address: SocketAddr, dyno: String, instance: Arc<Instance>) -> Self {
+    pub(crate) fn new(id: i64, address: SocketAddr, dyno: String, instance: Arc<Instance>) -> Self {
         Self {
+            id,
             address,
             dyno,
             instance,
             pools: (0..workers::count()).map(|_| Mutex::default()).collect(),
             refused_until: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
             epoch: Instant::now(),
         }
     }
@@ -165,8 +171,30 @@ impl UpstreamState {
     }
 
     pub(crate) fn refused(&self) {
-        let until = self.epoch.elapsed() + QUARANTINE;
-        self.refused_until.store(millis(until), Ordering::Relaxed);
+        self.rest_for(QUARANTINE);
+    }
+
+    /// Passes this one over for a while; never shortens a rest.
+    pub(crate) fn rest_for(&self, rest: Duration) {
+        let until = millis(self.epoch.elapsed() + rest);
+        self.refused_until.fetch_max(until, Ordering::Relaxed);
+    }
+
+    /// How long this one has been in the table.
+    pub(crate) fn age(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// One more failure; how many there are in a row.
+    pub(crate) fn count_failure(&self) -> u32 {
+        self.failures.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A request was answered.
+    pub(crate) fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_quarantined(&self) -> bool {

@@ -32,6 +32,33 @@ struct Millis(Option<Duration>);
 /// `2026-01-31T23:59:59.123Z`
 struct Stamp(SystemTime);
 
+impl Line<'_> {
+    /// The same as one object of JSON.
+    pub(crate) fn to_json(&self) -> String {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let millis = |time: Option<Duration>| time.map(|t| t.as_secs_f64() * 1000.0);
+        let mut object = serde_json::json!({
+            "time": Stamp(self.at).to_string(),
+            "app": self.app,
+            "method": self.method,
+            "path": text(self.path),
+            "host": self.host,
+            "request_id": text(self.request_id),
+            "fwd": text(self.fwd),
+            "dyno": self.dyno,
+            "connect_ms": millis(self.connect),
+            "service_ms": millis(self.service),
+            "status": self.status,
+            "bytes": self.bytes,
+        });
+        if let (Some(failure), Some(fields)) = (self.failure, object.as_object_mut()) {
+            fields.insert("code".to_owned(), failure.code().into());
+            fields.insert("desc".to_owned(), failure.summary().into());
+        }
+        format!("{object}\n")
+    }
+}
+
 impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let app = if self.app.is_empty() { "-" } else { self.app };
@@ -40,7 +67,8 @@ impl fmt::Display for Line<'_> {
             None => f.write_str("at=info")?,
             Some(failure) => write!(
                 f,
-                "at=error code={} desc=\"{}\"",
+                "at={} code={} desc=\"{}\"",
+                if failure.is_wanted() { "info" } else { "error" },
                 failure.code(),
                 failure.summary()
             )?,

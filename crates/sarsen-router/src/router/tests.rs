@@ -5,6 +5,7 @@ mod end;
 mod failures;
 mod kit;
 mod logging;
+mod policy;
 mod requests;
 mod retries;
 mod slowness;

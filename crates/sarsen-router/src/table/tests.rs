@@ -15,6 +15,7 @@ fn app(name: &str, hosts: &[&str], ports: &[(u16, u16)]) -> AppRoute {
             .collect(),
         upstreams: Vec::new(),
         state: AppState::Serving,
+        policy: Arc::default(),
     }
 }
 
@@ -59,7 +60,7 @@ fn exact_then_longest_wildcard_then_catch_all() {
         (80, "not a host", None),
         (80, "", None),
     ] {
-        let found = table.find(port, host);
+        let found = table.find(port, host, "/");
         let found = found.map(|r| (r.app.app.as_str(), r.port.container_port));
         assert_eq!(found, expected, "{host} on {port}");
     }
@@ -71,8 +72,8 @@ fn a_catch_all_is_not_a_name() {
         app("any", &["_"], &[(80, 1)]),
         app("b", &["b.c"], &[(81, 1)]),
     ]);
-    assert!(table.find(80, "_").is_some());
-    assert!(table.find(81, "_").is_none());
+    assert!(table.find(80, "_", "/").is_some());
+    assert!(table.find(81, "_", "/").is_none());
 }
 
 #[test]
@@ -83,7 +84,7 @@ fn the_mapping_gives_the_upstreams_port() {
         ip: "172.17.0.2".parse().unwrap(),
     };
     let table = table();
-    let route = table.find(8080, "shop.example.com").unwrap();
+    let route = table.find(8080, "shop.example.com", "/").unwrap();
     assert_eq!(
         upstream.address(route.port),
         "172.17.0.2:3000".parse().unwrap()

@@ -89,6 +89,7 @@ impl Site {
             }],
             upstreams: instances.iter().map(upstream).collect(),
             state,
+            policy: Arc::default(),
         }]));
     }
 

@@ -1,5 +1,7 @@
 //! What an app sees of a request, and a client of a response.
 
+use std::sync::Arc;
+
 use super::kit::{Backend, Site};
 use crate::{AppRoute, AppState, RoutePort, RouteTable, RouterSettings, TrustedProxies, Upstream};
 
@@ -81,6 +83,7 @@ async fn hosts_and_ports_choose_the_app_and_the_containers_port() {
             ip: backend.address.ip(),
         }],
         state: AppState::Serving,
+        policy: Arc::default(),
     };
     let apps = vec![
         app("one", "one.test", &first),
