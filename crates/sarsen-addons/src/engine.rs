@@ -67,7 +67,7 @@ impl Engine {
     /// Fetches an image.
     pub async fn pull(&self, image: &ImageRef) -> Result<(), AddonError> {
         let pulled = async {
-            let mut progress = self.runtime.pull(image).await?;
+            let mut progress = self.runtime.pull(image, None).await?;
             while progress.try_next().await?.is_some() {}
             Ok(())
         };

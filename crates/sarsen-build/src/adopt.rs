@@ -1,7 +1,7 @@
 //! Images that exist already: nothing is built, only looked at.
 
 use sarsen_domain::{BuilderKind, ImageRef, Procfile, Progress};
-use sarsen_runtime::{ImageInfo, RuntimeError};
+use sarsen_runtime::{ImageInfo, RegistryLogin, RuntimeError};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
@@ -23,6 +23,7 @@ impl Builder {
         &self,
         image: &ImageRef,
         pull: Pull,
+        logins: &[RegistryLogin],
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<Built, BuildError> {
@@ -33,7 +34,7 @@ impl Builder {
         };
         let info = match here {
             Some(info) => info,
-            None => self.pull(image, progress, &limits).await?,
+            None => self.pull(image, logins, progress, &limits).await?,
         };
         Ok(Built {
             image: info.id,
@@ -57,14 +58,17 @@ impl Builder {
     pub(crate) async fn pull(
         &self,
         image: &ImageRef,
+        logins: &[RegistryLogin],
         progress: &dyn Progress,
         limits: &Limits,
     ) -> Result<ImageInfo, BuildError> {
         progress.header(&format!("Pulling {image}"));
         let refused =
             |error: RuntimeError| BuildError::Failed(format!("Could not pull {image}: {error}"));
+        let server = image.server();
+        let login = logins.iter().find(|login| login.server == server);
         let mut lines = limits
-            .run(self.runtime.pull(image))
+            .run(self.runtime.pull(image, login))
             .await?
             .map_err(refused)?;
         loop {

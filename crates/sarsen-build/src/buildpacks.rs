@@ -18,7 +18,7 @@ use crate::image::{helper_tag, repository};
 use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::ports::default_ports;
-use crate::{BuildError, BuildRequest, Builder, Built, cache};
+use crate::{BuildError, BuildRequest, Builder, Built, cache, flags};
 
 use result::BuildResult;
 
@@ -105,6 +105,7 @@ impl Builder {
             nano_cpus: self.settings.build_cpus,
             pids_limit: Some(PIDS),
             log_max_size: Some("50m".to_owned()),
+            flags: flags::of_buildpacks(&request.options)?,
             ..spec
         })
     }

@@ -8,7 +8,7 @@ use crate::image::{helper_tag, repository};
 use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::ports::detect_ports;
-use crate::{BuildError, BuildRequest, Builder, Built};
+use crate::{BuildError, BuildRequest, Builder, Built, flags};
 
 impl Builder {
     pub(crate) async fn dockerfile(
@@ -57,12 +57,24 @@ impl Builder {
         progress: &dyn Progress,
         limits: &Limits,
     ) -> Result<ImageRef, BuildError> {
+        let flags = flags::of_dockerfile(&request.options)?;
+        if flags.limits_resources() {
+            progress.body("The build has limits, which only the engine's classic builder holds");
+        }
+        let mut build_args = request.options.build_args.clone();
+        build_args.extend(flags.build_args.clone());
+        let mut labels = flags.labels.clone();
+        labels.extend(self.image_labels(request, BuilderKind::Dockerfile));
         let spec = BuildSpec {
             dockerfile: request.options.dockerfile_path.clone(),
             tag: format!("{}:{}", repository(request.app), helper_tag(request.build)),
-            build_args: request.options.build_args.clone(),
-            labels: self.image_labels(request, BuilderKind::Dockerfile),
-            ..BuildSpec::default()
+            build_args,
+            labels,
+            target: flags.target.clone(),
+            no_cache: flags.no_cache,
+            pull: flags.pull,
+            logins: request.options.logins.clone(),
+            flags,
         };
         let Rewritten { stream, failure } = context;
         let started = limits.run(self.runtime.build(&spec, stream)).await?;

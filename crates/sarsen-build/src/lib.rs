@@ -12,6 +12,7 @@ mod detect;
 mod dockerfile;
 mod error;
 mod fetch;
+mod flags;
 mod helper;
 mod ignore;
 mod image;
@@ -30,11 +31,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sarsen_domain::{
-    AppJson, AppName, BuildId, BuilderKind, BuildpackRef, CommitId, Config, ImageRef, Invalid,
-    PortMapping, Procfile, Progress,
+    AppJson, AppName, BuildId, BuilderKind, BuildpackRef, CommitId, Config, ContainerSettings,
+    ImageRef, Invalid, PortMapping, Procfile, Progress,
 };
 use sarsen_git::SourceTree;
-use sarsen_runtime::Runtime;
+use sarsen_runtime::{RegistryLogin, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
@@ -91,6 +92,13 @@ pub struct BuildOptions {
     pub buildpacks: Vec<BuildpackRef>,
     /// Build arguments for a Dockerfile.
     pub build_args: BTreeMap<String, String>,
+    /// Docker's flags: those of `docker build` for a Dockerfile, those of `docker run` for buildpacks, which run in a
+    /// container.
+    pub docker_options: Vec<String>,
+    /// How much of the host the build may take; over the installation's own limits.
+    pub limits: ContainerSettings,
+    /// For bases of registries that want to know who asks.
+    pub logins: Vec<RegistryLogin>,
 }
 
 impl Default for BuildOptions {
@@ -102,6 +110,9 @@ impl Default for BuildOptions {
             appjson_path: "app.json".to_owned(),
             buildpacks: Vec::new(),
             build_args: BTreeMap::new(),
+            docker_options: Vec::new(),
+            limits: ContainerSettings::default(),
+            logins: Vec::new(),
         }
     }
 }
@@ -160,10 +171,11 @@ impl Builder {
     /// touched; a build that fails or is cancelled leaves neither container nor image.
     pub async fn build(
         &self,
-        request: BuildRequest<'_>,
+        mut request: BuildRequest<'_>,
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<Built, BuildError> {
+        flags::choose_dockerfile(&mut request.options);
         let limits = Limits::new(&self.settings, cancel);
         let plan = Plan::make(&request).await?;
         match plan.builder {

@@ -60,7 +60,7 @@ impl Builder {
         let limits = Limits::new(&self.settings, cancel);
         let info = match self.runtime.image(image).await {
             Ok(info) => info,
-            Err(RuntimeError::NotFound(_)) => self.pull(image, progress, &limits).await?,
+            Err(RuntimeError::NotFound(_)) => self.pull(image, &[], progress, &limits).await?,
             Err(error) => return Err(error.into()),
         };
         let mut builder = self.clone();

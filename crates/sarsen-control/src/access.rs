@@ -20,6 +20,8 @@ pub enum Action {
     Host,
     /// Decides who may come in.
     Keys,
+    /// Gives containers power over the host itself: its files, devices, namespaces.
+    Root,
 }
 
 /// Proof that the gate let this actor act on this object. Cannot be made anywhere else.
@@ -36,8 +38,9 @@ impl<T> Deref for Authorised<T> {
 
 /// Lets the actor act on the object, or says why not.
 ///
-/// A key may do everything but hand out access: whoever may deploy runs code on this host anyway, so finer rights
-/// between keys would promise what they cannot keep. Keys are given by people on the host itself.
+/// A key may do everything but hand out access and open the wall between containers and the host: whoever may deploy
+/// runs code in containers anyway, so finer rights between keys would promise what they cannot keep. Keys are given,
+/// and walls opened, by people on the host itself.
 pub(crate) fn authorise<T>(actor: &Actor, action: Action, object: T) -> Outcome<Authorised<T>> {
     match (actor, action) {
         (Actor::Local { .. }, _) => Ok(Authorised(object)),
@@ -45,10 +48,23 @@ pub(crate) fn authorise<T>(actor: &Actor, action: Action, object: T) -> Outcome<
             Actor::Key { .. },
             Action::Read | Action::Change | Action::Deploy | Action::Inside | Action::Host,
         ) => Ok(Authorised(object)),
-        (Actor::Key { .. }, Action::Keys) => Err(Failure::new(
+        (Actor::Key { .. }, Action::Keys | Action::Root) => Err(Failure::new(
             "This command must be run on the host itself, not over ssh",
         )),
     }
+}
+
+/// Lets the actor give containers these powers over the host, or says which of them must be given there.
+pub(crate) fn authorise_powers(actor: &Actor, powers: &[String]) -> Outcome {
+    let Some(first) = powers.first() else {
+        return Ok(());
+    };
+    authorise(actor, Action::Root, ()).map(|_| ()).map_err(|_| {
+        Failure::new(format!(
+            "{} gives the app power over the host itself: run this command on the host, not over ssh",
+            first.escape_debug()
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -75,7 +91,9 @@ mod tests {
         ] {
             assert!(authorise(&key, action, ()).is_ok(), "{action:?}");
         }
-        assert!(authorise(&key, Action::Keys, ()).is_err());
-        assert!(authorise(&local, Action::Keys, ()).is_ok());
+        for action in [Action::Keys, Action::Root] {
+            assert!(authorise(&key, action, ()).is_err());
+            assert!(authorise(&local, action, ()).is_ok());
+        }
     }
 }

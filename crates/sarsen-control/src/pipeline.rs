@@ -9,6 +9,7 @@ mod release;
 mod retire;
 mod route;
 pub(crate) mod settings;
+mod shape;
 
 pub(crate) use build::Source;
 pub(crate) use deploy::{Candidate, Rollout};

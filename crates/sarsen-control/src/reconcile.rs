@@ -259,7 +259,8 @@ impl Control {
             .get(&instance.app, instance.release)
             .await?;
         let settings = self.app_settings(&release).await?;
-        self.deployer.recover(container, settings.restart).await?;
+        let restart = settings.restart(&instance.process);
+        self.deployer.recover(container, restart).await?;
         tracing::info!(
             app.name = %instance.app, container.id = %container,
             "{}.{} of {} runs again", instance.process, instance.index, instance.app
@@ -287,7 +288,7 @@ impl Control {
             let settings = self.app_settings(&release).await?;
             Ok(self
                 .deployer
-                .finish(&instance.app, &[named], settings.restart)
+                .finish(&instance.app, &[named], &settings)
                 .await?)
         }
         .await;

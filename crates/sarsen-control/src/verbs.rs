@@ -7,6 +7,7 @@ pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod config;
 pub(crate) mod dashboard;
+pub(crate) mod docker_options;
 pub(crate) mod domains;
 pub(crate) mod git;
 pub(crate) mod help;
@@ -18,6 +19,7 @@ pub(crate) mod releases;
 pub(crate) mod repo;
 pub(crate) mod resource;
 pub(crate) mod run;
+pub(crate) mod scheduler;
 pub(crate) mod ssh_keys;
 pub(crate) mod url;
 
@@ -31,6 +33,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     builds::COMMANDS,
     config::COMMANDS,
     dashboard::COMMANDS,
+    docker_options::COMMANDS,
     domains::COMMANDS,
     git::COMMANDS,
     help::COMMANDS,
@@ -42,6 +45,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     repo::COMMANDS,
     resource::COMMANDS,
     run::COMMANDS,
+    scheduler::COMMANDS,
     ssh_keys::COMMANDS,
     url::COMMANDS,
 ];

@@ -62,7 +62,7 @@ impl Subject<'_> {
         }
         let info = self.inspect().await?;
         if !info.is_running() {
-            return Err(Cause::of_end(&info, self.settings.memory));
+            return Err(Cause::of_end(&info, self.memory()));
         }
         if info.restart_count > 0 {
             return Err(Cause::Restarted);
@@ -259,7 +259,7 @@ impl Subject<'_> {
             return Cause::Engine(error.to_string());
         }
         match self.inspect().await {
-            Ok(info) => Cause::of_end(&info, self.settings.memory),
+            Ok(info) => Cause::of_end(&info, self.memory()),
             Err(cause) => cause,
         }
     }
@@ -267,6 +267,10 @@ impl Subject<'_> {
     async fn inspect(&self) -> Result<ContainerInfo, Cause> {
         let info = self.runtime.inspect(self.container).await;
         info.map_err(|error| Cause::Engine(error.to_string()))
+    }
+
+    fn memory(&self) -> Option<i64> {
+        self.settings.flags(&self.instance.process).memory
     }
 
     fn port(&self) -> u16 {

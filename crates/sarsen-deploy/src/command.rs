@@ -63,7 +63,12 @@ pub(crate) struct OneOff {
 }
 
 /// What a one-off container runs for these words of a person.
-pub(crate) fn of_run(release: &Release, words: &[String], image: &ImageInfo) -> OneOff {
+pub(crate) fn of_run(
+    release: &Release,
+    words: &[String],
+    image: &ImageInfo,
+    chosen_shell: Option<&str>,
+) -> OneOff {
     let is_herokuish = release.builder == BuilderKind::Herokuish;
     let plain = |words: Vec<String>| OneOff {
         words,
@@ -72,7 +77,7 @@ pub(crate) fn of_run(release: &Release, words: &[String], image: &ImageInfo) -> 
     };
     let Some((first, rest)) = words.split_first() else {
         return OneOff {
-            words: shell(release.builder),
+            words: shell(release.builder, chosen_shell),
             clears_entrypoint: true,
             procfile: None,
         };
@@ -106,17 +111,25 @@ pub(crate) fn of_run(release: &Release, words: &[String], image: &ImageInfo) -> 
 }
 
 /// What `enter` runs in a container whose image this builder made.
-pub(crate) fn of_enter(builder: BuilderKind, words: &[String]) -> Vec<String> {
+pub(crate) fn of_enter(
+    builder: BuilderKind,
+    words: &[String],
+    chosen_shell: Option<&str>,
+) -> Vec<String> {
     if words.is_empty() {
-        return shell(builder);
+        return shell(builder, chosen_shell);
     }
     let exec = (builder == BuilderKind::Herokuish).then(|| "/exec".to_owned());
     exec.into_iter().chain(words.iter().cloned()).collect()
 }
 
-fn shell(builder: BuilderKind) -> Vec<String> {
+fn shell(builder: BuilderKind, chosen: Option<&str>) -> Vec<String> {
     if builder == BuilderKind::Herokuish {
-        ["/exec", "/bin/bash"].map(str::to_owned).into()
+        ["/exec", chosen.unwrap_or("/bin/bash")]
+            .map(str::to_owned)
+            .into()
+    } else if let Some(chosen) = chosen {
+        vec![chosen.to_owned()]
     } else {
         let choose = "if [ -x /bin/bash ]; then exec /bin/bash; else exec /bin/sh; fi";
         ["/bin/sh", "-c", choose].map(str::to_owned).into()

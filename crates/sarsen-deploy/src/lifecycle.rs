@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use sarsen_domain::container::label;
 use sarsen_domain::{AppName, ContainerId, ContainerName, ProcessIndex, ProcessType};
-use sarsen_runtime::{ContainerInfo, ContainerStatus, RestartPolicy, RuntimeError};
+use sarsen_runtime::{ContainerInfo, ContainerStatus, NetworkPlace, RestartPolicy, RuntimeError};
 use time::OffsetDateTime;
 
-use crate::{DeployError, Deployer, Started, spec};
+use crate::{AppSettings, DeployError, Deployer, Started, spec};
 
 /// A container and the place it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,9 +59,10 @@ impl Deployer {
         &self,
         app: &AppName,
         deployed: &[Deployed],
-        restart: RestartPolicy,
+        settings: &AppSettings,
     ) -> Result<(), DeployError> {
         for one in deployed {
+            let restart = settings.restart(&one.process);
             let policy = self.runtime.set_restart_policy(&one.container, restart);
             policy.await?;
             let name = spec::final_name(app, &one.process, one.index)?;
@@ -111,13 +112,23 @@ impl Deployer {
     pub(crate) async fn start_on(
         &self,
         container: &ContainerId,
-        networks: &[String],
+        networks: &[NetworkPlace],
     ) -> Result<(), RuntimeError> {
-        for network in networks {
-            let joined = self.runtime.connect_network(container, network, &[]);
+        self.join(container, networks).await?;
+        self.runtime.start(container).await
+    }
+
+    /// Puts a container on networks; those that it is on already do not mind.
+    pub async fn join(
+        &self,
+        container: &ContainerId,
+        networks: &[NetworkPlace],
+    ) -> Result<(), RuntimeError> {
+        for NetworkPlace { network, aliases } in networks {
+            let joined = self.runtime.connect_network(container, network, aliases);
             joined.await?;
         }
-        self.runtime.start(container).await
+        Ok(())
     }
 
     /// Stops containers with the stop signal, kills those that live on after the grace period, removes all.

@@ -7,7 +7,8 @@ use rand::Rng;
 use sarsen_domain::container::label;
 use sarsen_domain::{AppName, BuilderKind, ContainerId, ContainerName, ProcessType, Release};
 use sarsen_runtime::{
-    Attached, ContainerInfo, ContainerSpec, Exec, ExecSpec, Runtime, RuntimeError, TtySize,
+    Attached, ContainerInfo, ContainerSpec, Exec, ExecSpec, NetworkPlace, Runtime, RuntimeError,
+    TtySize,
 };
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -138,6 +139,8 @@ pub struct EnterSpec {
     pub command: Vec<String>,
     pub env: Vec<String>,
     pub mode: RunMode,
+    /// What runs when there are no words; `None` for the shell that the image has.
+    pub shell: Option<String>,
 }
 
 impl Deployer {
@@ -149,7 +152,7 @@ impl Deployer {
         run: RunSpec,
     ) -> Result<RunHandle, DeployError> {
         let image = self.runtime.image(&release.image).await?;
-        let one_off = command::of_run(release, &run.command, &image);
+        let one_off = command::of_run(release, &run.command, &image, settings.shell.as_deref());
         let mut spec = self.run_spec(release, settings, &run);
         spec.command = Some(one_off.words);
         spec.entrypoint = one_off.clears_entrypoint.then(Vec::new);
@@ -160,8 +163,8 @@ impl Deployer {
             tasks: self.settings.tasks.clone(),
             armed: true,
         };
-        let networks = &settings.networks;
-        let streams = self.begin(&container, networks, run.mode).await?;
+        let networks = settings.joined(&release.app, "run");
+        let streams = self.begin(&container, &networks, run.mode).await?;
         guard.armed = run.mode != RunMode::Detached;
         Ok(RunHandle {
             name,
@@ -190,8 +193,6 @@ impl Deployer {
                 (spec::RUN_LABEL, attachment.to_string()),
             ],
         );
-        spec.memory = settings.memory;
-        spec.nano_cpus = settings.nano_cpus;
         spec.stdin = !is_detached;
         spec.tty = matches!(run.mode, RunMode::Terminal(_));
         // An attached one is removed by its handle: the engine would take the exit code along.
@@ -224,7 +225,7 @@ impl Deployer {
     async fn begin(
         &self,
         container: &ContainerId,
-        networks: &[String],
+        networks: &[NetworkPlace],
         mode: RunMode,
     ) -> Result<Option<Attached>, DeployError> {
         let mut streams = match mode {
@@ -299,7 +300,11 @@ impl Deployer {
             RunMode::Output | RunMode::Interactive | RunMode::Detached => None,
         };
         let spec = ExecSpec {
-            command: command::of_enter(builder.unwrap_or(BuilderKind::Null), &enter.command),
+            command: command::of_enter(
+                builder.unwrap_or(BuilderKind::Null),
+                &enter.command,
+                enter.shell.as_deref(),
+            ),
             env: enter.env,
             stdin: size.is_some() || enter.mode == RunMode::Interactive,
             tty: size.is_some(),

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use rand::Rng;
 use sarsen_domain::container::label;
 use sarsen_domain::{ContainerId, Progress, Release};
-use sarsen_runtime::LogOptions;
+use sarsen_runtime::{LogOptions, NetworkPlace};
 use tokio_util::sync::CancellationToken;
 
 use crate::lines::Lines;
@@ -81,8 +81,8 @@ impl Deployer {
             task.command
         ));
         let container = self.create_phase(&task).await?;
-        let networks = &task.settings.networks;
-        let work = self.follow_phase(&container, networks, progress);
+        let networks = task.settings.joined(&task.release.app, "run");
+        let work = self.follow_phase(&container, &networks, progress);
         let work = tokio::time::timeout(TIME_LIMIT, work);
         let outcome = cancel.run_until_cancelled(work).await;
         for left in self.abandon(std::slice::from_ref(&container)).await {
@@ -125,7 +125,7 @@ impl Deployer {
     async fn follow_phase(
         &self,
         container: &ContainerId,
-        networks: &[String],
+        networks: &[NetworkPlace],
         progress: &dyn Progress,
     ) -> Result<(), Cause> {
         let engine = |error: sarsen_runtime::RuntimeError| Cause::Engine(error.to_string());

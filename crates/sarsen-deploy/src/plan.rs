@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sarsen_domain::{Check, ContainerId, Domain, PortMapping, ProcessIndex, ProcessType, Release};
-use sarsen_runtime::RestartPolicy;
+use sarsen_domain::{
+    AppName, Check, ContainerId, ContainerSettings, Domain, PortMapping, ProcessIndex, ProcessType,
+    Release,
+};
+use sarsen_runtime::{NetworkPlace, RestartPolicy};
 
 /// One deploy.
 #[derive(Clone, Copy)]
@@ -43,10 +46,12 @@ pub struct AppSettings {
     pub stop_timeout: u32,
     /// The size at which a container's log is cut; `None` for no limit.
     pub log_max_size: Option<String>,
-    /// Bytes.
-    pub memory: Option<i64>,
-    /// Billionths of a CPU.
-    pub nano_cpus: Option<i64>,
+    /// Limits, mounts and docker flags of deployed containers, by process type.
+    pub flags: BTreeMap<ProcessType, ContainerSettings>,
+    /// Those of the types that `flags` does not name.
+    pub flags_default: ContainerSettings,
+    /// Those of one-off containers.
+    pub run_flags: ContainerSettings,
     /// How many processes and threads a container may have.
     pub pids_limit: i64,
     /// Whether the engine's init process is PID 1.
@@ -67,8 +72,14 @@ pub struct AppSettings {
     pub https: bool,
     /// How many instances of one process type start at the same time.
     pub parallel: usize,
-    /// `volume-or-path:container-path[:options]`
-    pub binds: Vec<String>,
+    /// How many process types start at the same time, once web runs.
+    pub parallel_types: usize,
+    /// What a one-off container runs when no command is given; `None` for the shell that its image has.
+    pub shell: Option<String>,
+    /// The network that containers are on instead of the engine's default one.
+    pub initial_network: Option<String>,
+    /// What is put behind `APP.PROCESS`, the name that others on a network find a container by.
+    pub tld: Option<String>,
     /// Networks that containers are on besides the engine's default one.
     pub networks: Vec<String>,
     /// Live containers of types with [`CheckMode::Disabled`]: they are stopped before new ones start, and started
@@ -95,8 +106,9 @@ impl Default for AppSettings {
             restart: RestartPolicy::OnFailure(10),
             stop_timeout: 30,
             log_max_size: Some("10m".to_owned()),
-            memory: None,
-            nano_cpus: None,
+            flags: BTreeMap::new(),
+            flags_default: ContainerSettings::default(),
+            run_flags: ContainerSettings::default(),
             pids_limit: 4096,
             init: true,
             ports: Vec::new(),
@@ -107,7 +119,10 @@ impl Default for AppSettings {
             app_host: None,
             https: false,
             parallel: 4,
-            binds: Vec::new(),
+            parallel_types: 1,
+            shell: None,
+            initial_network: None,
+            tld: None,
             networks: Vec::new(),
             stop_first: BTreeMap::new(),
         }
@@ -121,6 +136,35 @@ impl AppSettings {
             .get(process)
             .copied()
             .unwrap_or(self.check_mode_default)
+    }
+
+    /// Limits, mounts and docker flags of this type's containers.
+    pub fn flags(&self, process: &ProcessType) -> &ContainerSettings {
+        self.flags.get(process).unwrap_or(&self.flags_default)
+    }
+
+    /// What the engine does when a live container of this type exits.
+    pub fn restart(&self, process: &ProcessType) -> RestartPolicy {
+        let flag = self.flags(process).restart;
+        flag.map_or(self.restart, RestartPolicy::from)
+    }
+
+    /// The names that others on a network find containers of this type by.
+    pub fn aliases(&self, app: &AppName, process: &str) -> Vec<String> {
+        let name = format!("{app}.{process}");
+        vec![match &self.tld {
+            Some(tld) => format!("{name}.{tld}"),
+            None => name,
+        }]
+    }
+
+    /// The networks that a container joins before it starts.
+    pub fn joined(&self, app: &AppName, process: &str) -> Vec<NetworkPlace> {
+        let place = |network: &String| NetworkPlace {
+            network: network.clone(),
+            aliases: self.aliases(app, process),
+        };
+        self.networks.iter().map(place).collect()
     }
 
     /// The grace period.

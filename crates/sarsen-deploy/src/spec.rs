@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use sarsen_domain::container::label;
 use sarsen_domain::health::web_port;
-use sarsen_domain::{AppName, ContainerName, Invalid, ProcessType, Release, Scheme};
-use sarsen_runtime::{ContainerSpec, ImageInfo, RestartPolicy};
+use sarsen_domain::{
+    AppName, ContainerName, ContainerSettings, Invalid, ProcessType, Release, Scheme,
+};
+use sarsen_runtime::{ContainerSpec, ImageInfo, NetworkPlace, RestartPolicy};
 
 use crate::{AppSettings, DeployError, DeployPlan, PlannedInstance, command};
 
@@ -33,11 +35,11 @@ pub(crate) fn of_instance(
         release.app,
         instance.dyno()
     ))?;
-    let mut spec = common(release, settings, owner);
+    let flags = settings.flags(&instance.process);
+    let mut spec = common(release, settings, flags, owner);
+    spec.network = place(release, settings, instance.process.as_str());
     spec.name = Some(name.clone());
     spec.command = command::of_process(release, &instance.process, image, port)?;
-    spec.memory = settings.memory;
-    spec.nano_cpus = settings.nano_cpus;
     spec.stop_timeout = Some(settings.stop_timeout);
     if instance.process.is_web() {
         spec.expose = exposed(settings);
@@ -63,7 +65,8 @@ pub(crate) fn of_instance(
 
 /// A one-off container, without its name and command.
 pub(crate) fn of_one_off(release: &Release, settings: &AppSettings, owner: &str) -> ContainerSpec {
-    let mut spec = common(release, settings, owner);
+    let mut spec = common(release, settings, &settings.run_flags, owner);
+    spec.network = place(release, settings, "run");
     spec.labels
         .insert(label::CONTAINER_TYPE.to_owned(), "run".to_owned());
     spec
@@ -98,9 +101,21 @@ pub(crate) fn put_labels<const N: usize>(
 }
 
 /// What every container of a release has.
-fn common(release: &Release, settings: &AppSettings, owner: &str) -> ContainerSpec {
+fn common(
+    release: &Release,
+    settings: &AppSettings,
+    flags: &ContainerSettings,
+    owner: &str,
+) -> ContainerSpec {
+    let mut flags = flags.clone();
+    // Only live containers are started again.
+    flags.restart = None;
     let mut env = release.config.to_env();
-    for (key, value) in &settings.env_extra {
+    for (key, value) in settings
+        .env_extra
+        .iter()
+        .chain(&std::mem::take(&mut flags.env))
+    {
         put_env(&mut env, key, value);
     }
     let mut labels = BTreeMap::new();
@@ -125,13 +140,22 @@ fn common(release: &Release, settings: &AppSettings, owner: &str) -> ContainerSp
         init: settings.init,
         // A candidate that crashes must be seen to crash.
         restart: RestartPolicy::No,
-        binds: settings.binds.clone(),
         pids_limit: Some(settings.pids_limit),
         drop_capabilities: true,
         no_new_privileges: true,
         log_max_size: settings.log_max_size.clone(),
+        flags,
         ..ContainerSpec::default()
     }
+}
+
+/// The network of the app's own choice, and the name that a process has there.
+fn place(release: &Release, settings: &AppSettings, process: &str) -> Option<NetworkPlace> {
+    let network = settings.initial_network.clone()?;
+    Some(NetworkPlace {
+        network,
+        aliases: settings.aliases(&release.app, process),
+    })
 }
 
 /// The ports that clients are led to: each becomes a service.
@@ -161,7 +185,7 @@ fn service_name(app: &AppName, process: &ProcessType) -> String {
 mod tests {
     use super::*;
     use crate::testing::{image, release};
-    use sarsen_domain::{BuilderKind, EnvKey};
+    use sarsen_domain::{BuilderKind, DockerFlags, EnvKey};
 
     fn spec(edit: impl FnOnce(&mut Release, &mut AppSettings), process: &str) -> ContainerSpec {
         let mut release = release(BuilderKind::Dockerfile, "web: serve\nworker: work");
@@ -232,6 +256,34 @@ mod tests {
         assert_eq!(
             spec.env,
             ["SERVICE_NAME=x", "A=2", "DYNO=web.2", "PORT=5000"]
+        );
+    }
+
+    #[test]
+    fn flags_are_laid_under_what_is_ours() {
+        let text = "-e A=3 -e PORT=1 --restart always --memory 1g -v /a:/b";
+        let spec = spec(
+            |_, settings| {
+                let flags = DockerFlags::parse_text(text).unwrap();
+                settings.flags.insert(ProcessType::web(), flags);
+                settings.initial_network = Some("mine".to_owned());
+                settings.tld = Some("lan".to_owned());
+            },
+            "web",
+        );
+        assert_eq!(
+            spec.env,
+            ["A=3", "DYNO=web.2", "PORT=5000", "SERVICE_NAME=app"]
+        );
+        assert_eq!(
+            (spec.flags.restart, spec.flags.memory),
+            (None, Some(1 << 30))
+        );
+        assert_eq!(spec.flags.mounts.len(), 1);
+        let place = spec.network.unwrap();
+        assert_eq!(
+            (place.network.as_str(), place.aliases),
+            ("mine", vec!["app.web.lan".to_owned()])
         );
     }
 

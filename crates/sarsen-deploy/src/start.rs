@@ -99,15 +99,46 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn run(&self) -> Result<Candidate, DeployError> {
         let mut candidate = Candidate::default();
-        for (process, instances) in in_order(self.plan.instances) {
-            let count = instances.len();
-            self.progress
-                .header(&format!("Deploying {process} (count={count})"));
-            self.make_room(process).await?;
-            let started = self.bring_up(instances).await?;
-            candidate.instances.extend(started);
+        let ordered = in_order(self.plan.instances);
+        let (web, others): (Vec<_>, Vec<_>) = ordered
+            .into_iter()
+            .partition(|(process, _)| process.is_web());
+        for group in [web, others] {
+            let bringing = group
+                .into_iter()
+                .map(|(process, instances)| self.bring_up_type(process, instances));
+            let bringing: Vec<_> = bringing.collect();
+            let parallel = self.plan.settings.parallel_types.max(1);
+            let mut outcomes = futures_util::stream::iter(bringing).buffered(parallel);
+            let mut failure = None;
+            while let Some(outcome) = outcomes.next().await {
+                match outcome {
+                    Ok(started) => candidate.instances.extend(started),
+                    // The others are waited for, as in `bring_up`.
+                    Err(error) => {
+                        self.cancel.cancel();
+                        failure.get_or_insert(error);
+                    }
+                }
+            }
+            if let Some(error) = failure {
+                return Err(error);
+            }
         }
         Ok(candidate)
+    }
+
+    async fn bring_up_type(
+        &self,
+        process: &ProcessType,
+        instances: Vec<&PlannedInstance>,
+    ) -> Result<Vec<Started>, DeployError> {
+        self.check_cancelled()?;
+        let count = instances.len();
+        self.progress
+            .header(&format!("Deploying {process} (count={count})"));
+        self.make_room(process).await?;
+        self.bring_up(instances).await
     }
 
     /// Stops the live containers of a process that must not run twice.
@@ -194,8 +225,9 @@ impl Attempt<'_> {
         instance: &PlannedInstance,
         container: &ContainerId,
     ) -> Result<Result<ContainerInfo, Cause>, DeployError> {
-        let networks = &self.plan.settings.networks;
-        if let Err(error) = self.deployer.start_on(container, networks).await {
+        let (settings, app) = (self.plan.settings, &self.plan.release.app);
+        let networks = settings.joined(app, instance.process.as_str());
+        if let Err(error) = self.deployer.start_on(container, &networks).await {
             return Ok(Err(Cause::CannotStart(error.to_string())));
         }
         let subject = Subject {

@@ -21,6 +21,45 @@ pub use words::{quote_words, split_words};
 
 use crate::Invalid;
 
+/// When an option holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OptionPhase {
+    /// While the image is made.
+    Build,
+    /// For the containers that serve.
+    Deploy,
+    /// For one-off containers.
+    Run,
+}
+
+impl OptionPhase {
+    /// Every phase.
+    pub const ALL: [Self; 3] = [Self::Build, Self::Deploy, Self::Run];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Deploy => "deploy",
+            Self::Run => "run",
+        }
+    }
+}
+
+impl std::str::FromStr for OptionPhase {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|phase| phase.as_str() == text).ok_or_else(|| {
+            Invalid::new(format!(
+                "Invalid phase '{}': phases are build, deploy and run",
+                text.escape_debug()
+            ))
+        })
+    }
+}
+
 /// Reads docker's flags.
 pub struct DockerFlags;
 

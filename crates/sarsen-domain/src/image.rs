@@ -30,6 +30,14 @@ impl ImageRef {
         Ok(Self(text.to_owned()))
     }
 
+    /// The registry that it comes from: `docker.io` when the name says none.
+    pub fn server(&self) -> &str {
+        match self.0.split_once('/') {
+            Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+            _ => "docker.io",
+        }
+    }
+
     /// Whether this is an engine's image id rather than a name.
     pub fn is_id(&self) -> bool {
         self.0.starts_with("sha256:")
@@ -39,6 +47,19 @@ impl ImageRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_say_their_registry() {
+        for (image, server) in [
+            ("nginx", "docker.io"),
+            ("team/nginx:1", "docker.io"),
+            ("host:5000/x", "host:5000"),
+            ("ghcr.io/team/x@sha256:ab", "ghcr.io"),
+            ("localhost/x", "localhost"),
+        ] {
+            assert_eq!(ImageRef::parse(image).unwrap().server(), server, "{image}");
+        }
+    }
 
     #[test]
     fn forms() {

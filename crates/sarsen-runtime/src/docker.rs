@@ -7,12 +7,14 @@ mod build;
 mod containers;
 mod error;
 mod events;
+mod flags;
 mod hijack;
 mod images;
 mod networks;
 mod produce;
 mod progress;
 mod read;
+mod registry;
 mod spec;
 mod streams;
 
@@ -29,7 +31,7 @@ use tokio::sync::OnceCell;
 use crate::{
     Attached, BuildItem, BuildSpec, CommitSpec, ContainerEvent, ContainerInfo, ContainerRuntime,
     ContainerSpec, EngineInfo, EngineStream, Exec, ExecId, ExecSpec, ImageInfo, LogChunk,
-    LogOptions, RestartPolicy, Result, RuntimeError, TtySize,
+    LogOptions, NetworkInfo, RegistryLogin, RestartPolicy, Result, RuntimeError, TtySize,
 };
 use error::engine_error;
 
@@ -209,8 +211,24 @@ impl ContainerRuntime for DockerRuntime {
         self.inspect_image(image.as_str()).await
     }
 
-    async fn pull(&self, image: &ImageRef) -> Result<EngineStream<String>> {
-        self.pull_stream(image).await
+    async fn pull(
+        &self,
+        image: &ImageRef,
+        login: Option<&RegistryLogin>,
+    ) -> Result<EngineStream<String>> {
+        self.pull_stream(image, login).await
+    }
+
+    async fn push(
+        &self,
+        image: &ImageRef,
+        login: Option<&RegistryLogin>,
+    ) -> Result<EngineStream<String>> {
+        self.push_stream(image, login).await
+    }
+
+    async fn check_login(&self, login: &RegistryLogin) -> Result<()> {
+        hijack::post(&self.socket, "/auth", registry::body(login)).await
     }
 
     async fn tag(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<()> {
@@ -235,6 +253,10 @@ impl ContainerRuntime for DockerRuntime {
 
     async fn ensure_network(&self, name: &str, labels: &[(String, String)]) -> Result<()> {
         self.create_network(name, labels).await
+    }
+
+    async fn networks(&self) -> Result<Vec<NetworkInfo>> {
+        self.list_networks().await
     }
 
     async fn remove_network(&self, name: &str) -> Result<()> {

@@ -105,12 +105,15 @@ pub enum Operation {
     Commit,
     Image,
     Pull,
+    Push,
+    CheckLogin,
     Tag,
     Images,
     RemoveImage,
     EnsureVolume,
     RemoveVolume,
     EnsureNetwork,
+    Networks,
     RemoveNetwork,
     ConnectNetwork,
 }
@@ -204,7 +207,7 @@ impl FakeRuntime {
 
     /// Names of all networks that were made.
     pub fn networks(&self) -> Vec<String> {
-        self.state().networks.iter().cloned().collect()
+        self.state().networks.keys().cloned().collect()
     }
 
     /// The networks that a container is on, in the order that it joined them.

@@ -112,7 +112,19 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// What we need to know of an image; the id it has now.
     async fn image(&self, image: &ImageRef) -> Result<ImageInfo>;
     /// Fetches an image from its registry; items are progress lines.
-    async fn pull(&self, image: &ImageRef) -> Result<EngineStream<String>>;
+    async fn pull(
+        &self,
+        image: &ImageRef,
+        login: Option<&RegistryLogin>,
+    ) -> Result<EngineStream<String>>;
+    /// Sends an image to the registry that its name says; items are progress lines.
+    async fn push(
+        &self,
+        image: &ImageRef,
+        login: Option<&RegistryLogin>,
+    ) -> Result<EngineStream<String>>;
+    /// Asks a registry whether it takes a login.
+    async fn check_login(&self, login: &RegistryLogin) -> Result<()>;
     /// Adds a name `repository:tag` to an image.
     async fn tag(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<()>;
     /// Images that carry every one of these labels.
@@ -127,6 +139,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
 
     /// Makes a network for containers of this host if none of this name is there.
     async fn ensure_network(&self, name: &str, labels: &[(String, String)]) -> Result<()>;
+    /// Every network, by name.
+    async fn networks(&self) -> Result<Vec<NetworkInfo>>;
     /// Takes every container off a network and removes it; gone is fine.
     async fn remove_network(&self, name: &str) -> Result<()>;
     /// Puts a container, running or not, on one more network, where others find it under these names too. On it

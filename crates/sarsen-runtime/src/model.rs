@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use sarsen_domain::{ContainerId, ContainerName, ImageRef};
+use sarsen_domain::docker_flags::RestartFlag;
+use sarsen_domain::{BuildFlags, ContainerId, ContainerName, ContainerSettings, ImageRef, Secret};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::EngineStream;
@@ -70,6 +71,31 @@ pub struct ContainerSpec {
     pub auto_remove: bool,
     /// The network it is on instead of the engine's default one.
     pub network: Option<NetworkPlace>,
+    /// What docker's flags ask of it, laid over all the rest but our own labels.
+    pub flags: ContainerSettings,
+}
+
+/// A network of the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkInfo {
+    pub id: String,
+    pub name: String,
+    pub driver: String,
+    pub scope: String,
+    pub internal: bool,
+    pub ipv6: bool,
+    pub labels: BTreeMap<String, String>,
+    /// RFC 3339.
+    pub created_at: String,
+}
+
+/// What a registry knows somebody by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryLogin {
+    /// `host[:port]`; `docker.io` for Docker's own.
+    pub server: String,
+    pub username: String,
+    pub password: Secret<String>,
 }
 
 /// A container's place on a network.
@@ -78,6 +104,17 @@ pub struct NetworkPlace {
     pub network: String,
     /// Names that others on the network find it by, besides its own.
     pub aliases: Vec<String>,
+}
+
+impl From<RestartFlag> for RestartPolicy {
+    fn from(flag: RestartFlag) -> Self {
+        match flag {
+            RestartFlag::No => Self::No,
+            RestartFlag::OnFailure(most) => Self::OnFailure(most),
+            RestartFlag::Always => Self::Always,
+            RestartFlag::UnlessStopped => Self::UnlessStopped,
+        }
+    }
 }
 
 /// What the engine does when a container exits.
@@ -295,6 +332,10 @@ pub struct BuildSpec {
     pub no_cache: bool,
     /// Pulls newer bases.
     pub pull: bool,
+    /// What docker's flags ask for that is not said above.
+    pub flags: BuildFlags,
+    /// For bases of registries that want to know who asks.
+    pub logins: Vec<RegistryLogin>,
 }
 
 /// What a build says.

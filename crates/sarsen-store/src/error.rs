@@ -75,6 +75,15 @@ pub enum Conflict {
     /// Apps use the service.
     #[error("Cannot delete linked service {0}: unlink it from its apps first")]
     ServiceLinked(ServiceName),
+    /// Another storage entry has the name.
+    #[error("Storage entry {0} already exists")]
+    StorageExists(String),
+    /// Apps mount the entry.
+    #[error("Storage entry {0} is mounted by {1}: unmount it first")]
+    StorageMounted(String, String),
+    /// Something is mounted there already.
+    #[error("Mount path already exists.")]
+    MountExists,
     /// The app uses the service already.
     #[error("Service {0} is linked to {1} already")]
     LinkExists(ServiceName, AppName),

@@ -55,6 +55,35 @@ impl Properties<'_> {
         Ok(())
     }
 
+    /// Sets and removes values together: `None` removes.
+    pub async fn change(
+        &self,
+        scope: &Scope,
+        plugin: &str,
+        changes: &[(String, Option<String>)],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = scope_id(&mut tx, scope).await?;
+        for (key, value) in changes {
+            sqlx::query("DELETE FROM properties WHERE app_id IS ? AND plugin = ? AND key = ?")
+                .bind(id)
+                .bind(plugin)
+                .bind(key)
+                .execute(&mut *tx)
+                .await?;
+            let Some(value) = value else { continue };
+            sqlx::query("INSERT INTO properties (app_id, plugin, key, value) VALUES (?, ?, ?, ?)")
+                .bind(id)
+                .bind(plugin)
+                .bind(key)
+                .bind(value)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Removes a value, if there is one.
     pub async fn unset(&self, scope: &Scope, plugin: &str, key: &str) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;

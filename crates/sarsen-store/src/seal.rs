@@ -24,6 +24,11 @@ pub(crate) enum Place<'a> {
     Release { app_id: i64, number: i64 },
     /// The passwords of a service.
     Service { id: i64 },
+    /// The password of a registry; no app means global.
+    Registry {
+        app_id: Option<i64>,
+        server: &'a str,
+    },
 }
 
 impl Sealer {
@@ -71,6 +76,7 @@ impl Place<'_> {
             Self::Config { key, .. } => (*key).to_owned(),
             Self::Release { number, .. } => format!("the config of release v{number}"),
             Self::Service { .. } => "the passwords of a service".to_owned(),
+            Self::Registry { server, .. } => format!("the password for {server}"),
         }
     }
 }
@@ -87,6 +93,14 @@ impl fmt::Display for Place<'_> {
             } => write!(f, "sarsen/config/{id}/{key}"),
             Self::Release { app_id, number } => write!(f, "sarsen/release/{app_id}/{number}"),
             Self::Service { id } => write!(f, "sarsen/service/{id}"),
+            Self::Registry {
+                app_id: None,
+                server,
+            } => write!(f, "sarsen/registry/global/{server}"),
+            Self::Registry {
+                app_id: Some(id),
+                server,
+            } => write!(f, "sarsen/registry/{id}/{server}"),
         }
     }
 }

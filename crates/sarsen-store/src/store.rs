@@ -14,8 +14,9 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 
 use crate::seal::{Place, Sealer};
 use crate::{
-    Apps, Buildpacks, Builds, ConfigVars, Domains, Events, Formations, Instances, Ports,
-    Properties, Releases, SealError, Services, SshKeys, StoreError, key_file,
+    Apps, Buildpacks, Builds, ConfigVars, DockerOptions, Domains, Events, Formations, Instances,
+    Ports, Properties, RegistryLogins, Releases, SealError, Services, SshKeys, Storage, StoreError,
+    key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -136,6 +137,21 @@ impl Store {
     /// Services of addons, and their links to apps.
     pub fn services(&self) -> Services<'_> {
         Services(self)
+    }
+
+    /// Docker's flags that users gave.
+    pub fn docker_options(&self) -> DockerOptions<'_> {
+        DockerOptions(self)
+    }
+
+    /// Named folders and volumes, and where apps mount them.
+    pub fn storage(&self) -> Storage<'_> {
+        Storage(self)
+    }
+
+    /// Who we are at registries.
+    pub fn registry_logins(&self) -> RegistryLogins<'_> {
+        RegistryLogins(self)
     }
 
     /// The audit trail.

@@ -218,7 +218,13 @@ async fn an_image_is_adopted_as_it_is() {
         let base = ImageRef::parse(BASE).unwrap();
         let adopt = async |image: &ImageRef| {
             builder
-                .adopt(image, Pull::IfMissing, &fixture.progress, &fixture.cancel)
+                .adopt(
+                    image,
+                    Pull::IfMissing,
+                    &[],
+                    &fixture.progress,
+                    &fixture.cancel,
+                )
                 .await
         };
         let built = adopt(&base).await.unwrap();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sarsen_build::{BuildOptions, BuildRequest, Builder, Built, Pull};
 use sarsen_domain::{BuilderKind, CommitId, ImageRef, Progress};
+use sarsen_runtime::RegistryLogin;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -30,9 +31,10 @@ impl Control {
         self.enter_stage(job, "build").await?;
         match source {
             Source::Image(image, pull) => {
+                let logins = self.logins_of(&job.app).await?;
                 let built = self
                     .builder
-                    .adopt(&image, pull, &job.log, job.cancelled())
+                    .adopt(&image, pull, &logins, &job.log, job.cancelled())
                     .await?;
                 Ok(Image {
                     built,
@@ -69,6 +71,9 @@ impl Control {
                 .await?,
             buildpacks: self.store.buildpacks().get(app).await?,
             build_args,
+            logins: self.logins_of(app).await?,
+            docker_options: self.build_options(app).await?,
+            limits: verbs::resource::Resources::of(self, app).await?.build()?,
             ..BuildOptions::default()
         };
         let config = self.store.config().merged(app).await?;
@@ -100,6 +105,20 @@ impl Control {
 }
 
 impl Control {
+    /// Who the app is at registries.
+    pub(crate) async fn logins_of(
+        &self,
+        app: &sarsen_domain::AppName,
+    ) -> Outcome<Vec<RegistryLogin>> {
+        let stored = self.store.registry_logins().of_app(app).await?;
+        let logins = stored.into_iter().map(|login| RegistryLogin {
+            server: login.server,
+            username: login.username,
+            password: login.password,
+        });
+        Ok(logins.collect())
+    }
+
     /// Fetches what the tree's submodules point to.
     async fn fill_submodules(&self, job: &Job, tree: &mut sarsen_git::SourceTree) -> Outcome {
         let readable = self.store.apps().list().await?;

@@ -42,11 +42,7 @@ impl Control {
             .iter()
             .map(Named::from)
             .collect();
-        if let Err(error) = self
-            .deployer
-            .finish(&job.app, &named, settings.restart)
-            .await
-        {
+        if let Err(error) = self.deployer.finish(&job.app, &named, &settings).await {
             job.log.warn(&format!(
                 "The new containers keep their provisional names for now: {error}"
             ));

@@ -27,12 +27,21 @@ impl Control {
             .await?;
         let stop_timeout = ps.effective(self, app, "stop-timeout-seconds").await?;
         let domains = self.app_domains(app).await?;
+        let shape = self.shape(app).await?;
+        let local = &verbs::scheduler::DOCKER_LOCAL;
+        let parallel = local
+            .effective(self, app, "parallel-schedule-count")
+            .await?;
         Ok(AppSettings {
             restart: parse_restart_policy(&ps.effective(self, app, "restart-policy").await?)?,
             stop_timeout: stop_timeout.parse().unwrap_or(30),
             log_max_size: Some(max_size).filter(|size| size != "unlimited"),
-            memory: verbs::resource::memory(self, app).await?,
-            nano_cpus: verbs::resource::nano_cpus(self, app).await?,
+            flags: shape.by_process,
+            flags_default: shape.deploy,
+            run_flags: shape.run,
+            init: local.effective(self, app, "init-process").await? == "true",
+            parallel_types: verbs::scheduler::parallel(&parallel)?,
+            shell: self.app_shell(app).await?,
             ports: if own.is_empty() {
                 release.detected_ports.clone()
             } else {
@@ -48,6 +57,13 @@ impl Control {
             networks: self.app_networks(app).await?,
             ..AppSettings::default()
         })
+    }
+
+    /// What runs in a container when no command is given, if something was chosen.
+    pub(crate) async fn app_shell(&self, app: &AppName) -> Outcome<Option<String>> {
+        let scheduler = &verbs::scheduler::CONCERN;
+        let shell = scheduler.effective(self, app, "shell").await?;
+        Ok(Some(shell).filter(|shell| !shell.is_empty()))
     }
 
     /// The ports that the live release asks for.

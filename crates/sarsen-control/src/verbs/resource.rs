@@ -1,10 +1,13 @@
-//! How much of the host an app's containers may take.
+//! How much of the host an app's containers and builds may take, and how much is kept for them.
 
-use sarsen_domain::{AppName, Invalid};
+use std::collections::BTreeMap;
+
+use sarsen_domain::docker_flags::{Gpus, cpus, size};
+use sarsen_domain::{AppName, ContainerSettings, Invalid, ProcessType};
 use sarsen_store::Scope;
 
 use crate::control::Control;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::property::apps_to_report;
 use crate::report::{self, Fields, ReportKind};
 use crate::table::{Call, Command, verb};
@@ -13,17 +16,17 @@ use crate::table::{Call, Command, verb};
 pub(crate) const COMMANDS: &[Command] = &[
     verb!(
         "resource:limit",
-        "[--cpu N] [--memory SIZE] <app>",
+        "[--process-type P] [--cpu N] [--memory SIZE] [--memory-swap SIZE] [--network V] [--network-ingress V] [--network-egress V] [--nvidia-gpu N] <app>",
         Change,
-        "Shows or sets limits (from the next deploy or restart on)",
+        "Shows or sets limits (from the next deploy or restart on); 'clear' removes one",
         limit
     ),
     verb!(
         "resource:limit-clear",
-        "<app>",
+        "[--process-type P] <app>",
         Change,
-        "Removes all limits of an app",
-        clear
+        "Removes the limits of an app",
+        clear_limits
     ),
     verb!(
         "resource:report",
@@ -31,6 +34,20 @@ pub(crate) const COMMANDS: &[Command] = &[
         Read,
         "Displays a resource report",
         report
+    ),
+    verb!(
+        "resource:reserve",
+        "[--process-type P] [--cpu N] [--memory SIZE] [--memory-swap SIZE] [--network V] [--network-ingress V] [--network-egress V] [--nvidia-gpu N] <app>",
+        Change,
+        "Shows or sets reservations (from the next deploy or restart on); 'clear' removes one",
+        reserve
+    ),
+    verb!(
+        "resource:reserve-clear",
+        "[--process-type P] <app>",
+        Change,
+        "Removes the reservations of an app",
+        clear_reservations
     ),
 ];
 
@@ -40,148 +57,321 @@ const REPORT: ReportKind = ReportKind {
     label: "resource",
     long_json_keys: true,
 };
+/// What Dokku calls all process types together.
+const DEFAULT: &str = "_default_";
+/// The process type that stands for builds.
+const BUILD: &str = "build";
 /// Docker refuses less.
 const MEMORY_MIN: i64 = 6 * 1024 * 1024;
+/// What Docker weighs a container with, per CPU.
+const SHARES_PER_CPU: i64 = 1024;
+const KEYS: [&str; 7] = [
+    "cpu",
+    "memory",
+    "memory-swap",
+    "network",
+    "network-ingress",
+    "network-egress",
+    "nvidia-gpu",
+];
 
-/// Bytes of memory, if the app has a limit.
-pub(crate) async fn memory(control: &Control, app: &AppName) -> Outcome<Option<i64>> {
-    let value = control
-        .store
-        .properties()
-        .get(&Scope::App(app.clone()), PLUGIN, "limit.memory")
-        .await?;
-    Ok(value.map(|value| parse_memory(&value)).transpose()?)
+/// A ceiling, or what is kept free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Limit,
+    Reserve,
 }
 
-/// Billionths of a CPU, if the app has a limit.
-pub(crate) async fn nano_cpus(control: &Control, app: &AppName) -> Outcome<Option<i64>> {
-    let value = control
-        .store
-        .properties()
-        .get(&Scope::App(app.clone()), PLUGIN, "limit.cpu")
-        .await?;
-    Ok(value.map(|value| parse_cpu(&value)).transpose()?)
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Reserve => "reserve",
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Limit => "limits",
+            Self::Reserve => "reservations",
+        }
+    }
+
+    /// Lays a value over settings; one that Docker cannot hold is refused by name.
+    fn apply(self, key: &str, value: &str, to: &mut ContainerSettings) -> Result<(), Invalid> {
+        match (self, key) {
+            (Self::Limit, "cpu") => to.nano_cpus = Some(cpu(value)?),
+            (Self::Limit, "memory") => to.memory = Some(memory(value)?),
+            (Self::Limit, "memory-swap") => {
+                to.memory_swap = Some(if value == "-1" { -1 } else { memory(value)? });
+            }
+            (Self::Limit, "nvidia-gpu") => to.gpus = Some(gpu(value)?),
+            (Self::Reserve, "cpu") => {
+                to.cpu_shares = Some((cpu(value)? / 1_000_000 * SHARES_PER_CPU / 1000).max(2));
+            }
+            (Self::Reserve, "memory") => to.memory_reservation = Some(memory(value)?),
+            (Self::Limit, _) => {
+                return Err(Invalid::new(format!(
+                    "--{key} cannot be honoured: Docker does not limit a container's traffic"
+                )));
+            }
+            (Self::Reserve, _) => {
+                return Err(Invalid::new(format!(
+                    "--{key} cannot be honoured: Docker reserves cpu and memory only"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was set for an app: by process type, by `limit.cpu`.
+#[derive(Debug, Default)]
+pub(crate) struct Resources(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Resources {
+    /// What is set for the app.
+    pub(crate) async fn of(control: &Control, app: &AppName) -> Outcome<Self> {
+        let scope = Scope::App(app.clone());
+        let mut by_process: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
+        for (key, value) in control.store.properties().all(&scope, PLUGIN).await? {
+            let (process, key) = split(&key);
+            let values = by_process.entry(process.to_owned()).or_default();
+            values.insert(key.to_owned(), value);
+        }
+        Ok(Self(by_process))
+    }
+
+    /// The process types that have something of their own.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = ProcessType> {
+        let named = self
+            .0
+            .keys()
+            .filter(|name| *name != DEFAULT && *name != BUILD);
+        named.filter_map(|name| ProcessType::parse(name).ok())
+    }
+
+    /// What holds for a process type: its own values, else those for all.
+    pub(crate) fn settings(&self, process: Option<&ProcessType>) -> Outcome<ContainerSettings> {
+        let own = process.and_then(|process| self.0.get(process.as_str()));
+        self.merged(self.0.get(DEFAULT), own)
+    }
+
+    /// What holds for builds, which take nothing of what is set for all processes.
+    pub(crate) fn build(&self) -> Outcome<ContainerSettings> {
+        self.merged(None, self.0.get(BUILD))
+    }
+
+    fn merged(
+        &self,
+        default: Option<&BTreeMap<String, String>>,
+        own: Option<&BTreeMap<String, String>>,
+    ) -> Outcome<ContainerSettings> {
+        let mut values = default.cloned().unwrap_or_default();
+        values.extend(own.cloned().unwrap_or_default());
+        let mut settings = ContainerSettings::default();
+        for (key, value) in values {
+            let (kind, key) = key.split_once('.').unwrap_or_default();
+            let kind = if kind == Kind::Limit.as_str() {
+                Kind::Limit
+            } else {
+                Kind::Reserve
+            };
+            kind.apply(key, &value, &mut settings)?;
+        }
+        Ok(settings)
+    }
+}
+
+/// `web.limit.cpu` → `web`, `limit.cpu`; `limit.cpu` is for all.
+fn split(key: &str) -> (&str, &str) {
+    match key.split_once('.') {
+        Some(("limit" | "reserve", _)) | None => (DEFAULT, key),
+        Some((process, rest)) => (process, rest),
+    }
 }
 
 /// `512` and `512m` are megabytes, as Dokku has it; `k`, `g` and `b` too.
-fn parse_memory(text: &str) -> Result<i64, Invalid> {
-    let invalid = || {
-        Invalid::new(format!(
-            "Invalid memory limit '{}': use a size such as 512m or 2g, at least 6m",
-            text.escape_debug()
-        ))
+fn memory(text: &str) -> Result<i64, Invalid> {
+    let bare = text.bytes().all(|b| b.is_ascii_digit());
+    let bytes = if bare {
+        size(&format!("{text}m"))
+    } else {
+        size(text)
     };
-    let digits = text.trim_end_matches(['b', 'k', 'm', 'g']);
-    let factor = match text.get(digits.len()..) {
-        Some("b") => 1,
-        Some("k") => 1024,
-        Some("" | "m") => 1024 * 1024,
-        Some("g") => 1024 * 1024 * 1024,
-        _ => return Err(invalid()),
-    };
-    let count: i64 = digits.parse().map_err(|_| invalid())?;
-    count
-        .checked_mul(factor)
-        .filter(|bytes| *bytes >= MEMORY_MIN)
-        .ok_or_else(invalid)
-}
-
-fn parse_cpu(text: &str) -> Result<i64, Invalid> {
-    let cpus: f64 = text
-        .parse()
+    bytes
         .ok()
-        .filter(|cpus| (0.01..=1024.0).contains(cpus))
+        .filter(|bytes| *bytes >= MEMORY_MIN)
         .ok_or_else(|| {
             Invalid::new(format!(
-                "Invalid CPU limit '{}': use a number such as 0.5 or 2",
+                "Invalid amount of memory '{}': use a size such as 512m or 2g, at least 6m",
                 text.escape_debug()
             ))
-        })?;
-    #[expect(clippy::cast_possible_truncation, reason = "at most 1024 × 10⁹")]
-    let nanos = (cpus * 1e9).round() as i64;
-    Ok(nanos)
+        })
+}
+
+fn cpu(text: &str) -> Result<i64, Invalid> {
+    cpus(text).map_err(|why| {
+        Invalid::new(format!(
+            "Invalid number of CPUs '{}': {why}",
+            text.escape_debug()
+        ))
+    })
+}
+
+fn gpu(text: &str) -> Result<Gpus, Invalid> {
+    if text == "all" {
+        return Ok(Gpus::All);
+    }
+    let count = text.parse().ok().filter(|count| (1..=64).contains(count));
+    count.map(Gpus::Count).ok_or_else(|| {
+        Invalid::new(format!(
+            "Invalid number of GPUs '{}': use all or a number",
+            text.escape_debug()
+        ))
+    })
+}
+
+/// The process type that a command names, and the beginning of its keys.
+fn process(call: &Call) -> Outcome<(String, String)> {
+    match call.args.value("--process-type") {
+        None | Some(DEFAULT) => Ok((DEFAULT.to_owned(), String::new())),
+        Some(name) if matches!(name, "limit" | "reserve") => Err(Failure::new(format!(
+            "A process type cannot be called '{name}' here"
+        ))),
+        Some(name) => {
+            let process = ProcessType::parse(name)?;
+            Ok((process.to_string(), format!("{process}.")))
+        }
+    }
 }
 
 async fn limit(control: &Control, call: &mut Call) -> Outcome {
-    let app = call.app()?;
-    let scope = Scope::App(AppName::clone(&app));
-    let (cpu, memory) = (call.args.value("--cpu"), call.args.value("--memory"));
-    if cpu.is_none() && memory.is_none() {
-        return show(control, call, &app).await;
-    }
-    cpu.filter(|value| *value != "clear")
-        .map(parse_cpu)
-        .transpose()?;
-    memory
-        .filter(|value| *value != "clear")
-        .map(parse_memory)
-        .transpose()?;
-    for (key, value) in [("limit.cpu", cpu), ("limit.memory", memory)] {
-        let properties = control.store.properties();
-        match value {
-            None => {}
-            Some("clear") => properties.unset(&scope, PLUGIN, key).await?,
-            Some(value) => properties.set(&scope, PLUGIN, key, value).await?,
-        }
-    }
-    call.out
-        .title(&format!("Setting resource limits for {}", &*app))
-        .await?;
-    show(control, call, &app).await
+    change(control, call, Kind::Limit).await
 }
 
-async fn show(control: &Control, call: &mut Call, app: &AppName) -> Outcome {
-    let values = control
+async fn reserve(control: &Control, call: &mut Call) -> Outcome {
+    change(control, call, Kind::Reserve).await
+}
+
+async fn change(control: &Control, call: &mut Call, kind: Kind) -> Outcome {
+    let app = call.app()?;
+    let scope = Scope::App(AppName::clone(&app));
+    let (process, prefix) = process(call)?;
+    let mut changes = Vec::new();
+    let mut lines = Vec::new();
+    for key in KEYS {
+        let Some(value) = call.args.value(&format!("--{key}")) else {
+            continue;
+        };
+        let kept = Some(value).filter(|value| !matches!(*value, "clear" | ""));
+        if let Some(value) = kept {
+            kind.apply(key, value, &mut ContainerSettings::default())?;
+        }
+        let name = format!("{prefix}{}.{key}", kind.as_str());
+        changes.push((name, kept.map(str::to_owned)));
+        lines.push(format!("       {key}: {}", kept.unwrap_or_default()));
+    }
+    if changes.is_empty() {
+        return show(control, call, &app, kind, &process).await;
+    }
+    control
         .store
         .properties()
-        .all(&Scope::App(app.clone()), PLUGIN)
+        .change(&scope, PLUGIN, &changes)
         .await?;
-    call.out
-        .title(&format!("resource limits {app} information"))
-        .await?;
-    for key in ["cpu", "memory"] {
-        let value = values
-            .get(&format!("limit.{key}"))
-            .map_or("", String::as_str);
-        call.out
-            .line(format!("       {key}: {value}").trim_end())
-            .await?;
+    let title = format!(
+        "Setting resource {} for {}{}",
+        kind.plural(),
+        &*app,
+        of(&process)
+    );
+    call.out.title(&title).await?;
+    for line in lines {
+        call.out.line(line.trim_end()).await?;
     }
     Ok(())
 }
 
-async fn clear(control: &Control, call: &mut Call) -> Outcome {
+/// `(web)` behind an app's name; nothing for all process types.
+fn of(process: &str) -> String {
+    if process == DEFAULT {
+        String::new()
+    } else {
+        format!(" ({process})")
+    }
+}
+
+async fn show(
+    control: &Control,
+    call: &mut Call,
+    app: &AppName,
+    kind: Kind,
+    process: &str,
+) -> Outcome {
+    let resources = Resources::of(control, app).await?;
+    let values = resources.0.get(process).cloned().unwrap_or_default();
+    let place = if process == DEFAULT {
+        "[defaults]".to_owned()
+    } else {
+        format!("({process})")
+    };
+    let title = format!("resource {} {app} information {place}", kind.plural());
+    call.out.title(&title).await?;
+    for key in KEYS {
+        let value = values.get(&format!("{}.{key}", kind.as_str()));
+        let line = format!("       {key}: {}", value.map_or("", String::as_str));
+        call.out.line(line.trim_end()).await?;
+    }
+    Ok(())
+}
+
+async fn clear_limits(control: &Control, call: &mut Call) -> Outcome {
+    clear(control, call, Kind::Limit).await
+}
+
+async fn clear_reservations(control: &Control, call: &mut Call) -> Outcome {
+    clear(control, call, Kind::Reserve).await
+}
+
+/// Of one process type, or of all of them.
+async fn clear(control: &Control, call: &mut Call, kind: Kind) -> Outcome {
     let app = call.app()?;
     let scope = Scope::App(AppName::clone(&app));
-    for key in ["limit.cpu", "limit.memory"] {
-        control
-            .store
-            .properties()
-            .unset(&scope, PLUGIN, key)
-            .await?;
-    }
-    call.out
-        .title(&format!("Clearing resource limits of {}", &*app))
-        .await
+    let chosen = match call.args.value("--process-type") {
+        Some(_) => Some(process(call)?.0),
+        None => None,
+    };
+    let all = control.store.properties().all(&scope, PLUGIN).await?;
+    let keys = all.into_keys().filter(|key| {
+        let (process, rest) = split(key);
+        let is_kind = rest.split('.').next() == Some(kind.as_str());
+        is_kind && chosen.as_deref().is_none_or(|chosen| chosen == process)
+    });
+    let changes: Vec<_> = keys.map(|key| (key, None)).collect();
+    control
+        .store
+        .properties()
+        .change(&scope, PLUGIN, &changes)
+        .await?;
+    let place = chosen.as_deref().map(of).unwrap_or_default();
+    let title = format!("Clearing resource {} of {}{place}", kind.plural(), &*app);
+    call.out.title(&title).await
 }
 
 async fn report(control: &Control, call: &mut Call) -> Outcome {
     for app in apps_to_report(control, call).await? {
-        let values = control
-            .store
-            .properties()
-            .all(&Scope::App(app.clone()), PLUGIN)
-            .await?;
-        let fields: Fields = values
-            .into_iter()
-            .map(|(key, value)| (format!("resource-_default_.{key}"), value))
+        let resources = Resources::of(control, &app).await?;
+        let fields: Fields = resources
+            .0
+            .iter()
+            .flat_map(|(process, values)| {
+                let field = move |(key, value): (&String, &String)| {
+                    (format!("resource-{process}.{key}"), value.clone())
+                };
+                values.iter().map(field)
+            })
             .collect();
-        if fields.is_empty() && call.args.flags_with("--resource").is_empty() {
-            call.out
-                .title(&format!("{app} resource information"))
-                .await?;
-            continue;
-        }
         report::print(call, &REPORT, app.as_str(), &fields).await?;
     }
     Ok(())
@@ -193,14 +383,57 @@ mod tests {
 
     #[test]
     fn sizes_and_shares() {
-        assert_eq!(parse_memory("512").unwrap(), 512 << 20);
-        assert_eq!(parse_memory("1g").unwrap(), 1 << 30);
-        for bad in ["", "m", "5m", "-1g", "1t", "1mm", "9999999999g"] {
-            assert!(parse_memory(bad).is_err(), "{bad}");
+        assert_eq!(memory("512").unwrap(), 512 << 20);
+        assert_eq!(memory("1g").unwrap(), 1 << 30);
+        for bad in ["", "m", "5m", "-1g", "1x", "1mm", "9999999999g"] {
+            assert!(memory(bad).is_err(), "{bad}");
         }
-        assert_eq!(parse_cpu("0.5").unwrap(), 500_000_000);
+        assert_eq!(cpu("0.5").unwrap(), 500_000_000);
         for bad in ["", "0", "-1", "x", "nan", "inf"] {
-            assert!(parse_cpu(bad).is_err(), "{bad}");
+            assert!(cpu(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_docker_cannot_hold_is_refused_by_name() {
+        let mut settings = ContainerSettings::default();
+        for (kind, key) in [
+            (Kind::Limit, "network"),
+            (Kind::Limit, "network-egress"),
+            (Kind::Reserve, "memory-swap"),
+            (Kind::Reserve, "nvidia-gpu"),
+        ] {
+            let error = kind.apply(key, "1", &mut settings).unwrap_err();
+            assert!(error.to_string().contains(key), "{error}");
+        }
+        Kind::Reserve.apply("cpu", "1.5", &mut settings).unwrap();
+        assert_eq!(settings.cpu_shares, Some(1536));
+    }
+
+    #[test]
+    fn a_process_takes_its_own_values_before_those_for_all() {
+        let values = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        let resources = Resources(BTreeMap::from([
+            (
+                DEFAULT.to_owned(),
+                values(&[("limit.memory", "64"), ("limit.cpu", "1")]),
+            ),
+            ("web".to_owned(), values(&[("limit.memory", "128")])),
+            (BUILD.to_owned(), values(&[("limit.memory", "256")])),
+        ]));
+        let web = resources.settings(Some(&ProcessType::web())).unwrap();
+        assert_eq!(
+            (web.memory, web.nano_cpus),
+            (Some(128 << 20), Some(1_000_000_000))
+        );
+        assert_eq!(resources.settings(None).unwrap().memory, Some(64 << 20));
+        let build = resources.build().unwrap();
+        assert_eq!((build.memory, build.nano_cpus), (Some(256 << 20), None));
+        assert_eq!(resources.processes().count(), 1);
     }
 }

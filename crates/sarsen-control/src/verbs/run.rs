@@ -215,6 +215,7 @@ async fn enter(control: &Control, call: &mut Call) -> Outcome {
         command: words,
         env: term.into_iter().collect(),
         mode,
+        shell: control.app_shell(&app).await?,
     };
     let exec = control.deployer.enter(&container, spec).await?;
     carry(

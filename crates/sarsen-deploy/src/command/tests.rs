@@ -105,7 +105,8 @@ fn one_off_words() {
         "web: serve -p 1\nrake: bundle exec rake $X",
     );
     let stack = release(BuilderKind::Herokuish, "web: serve");
-    let run = |release: &Release, words: &[&str]| of_run(release, &owned(words), &image()).words;
+    let run =
+        |release: &Release, words: &[&str]| of_run(release, &owned(words), &image(), None).words;
     assert_eq!(run(&docker, &["ls", "-l", "a b"]), ["ls", "-l", "a b"]);
     assert_eq!(
         run(&docker, &["echo $X | wc"]),
@@ -123,7 +124,7 @@ fn one_off_words() {
     assert_eq!(run(&stack, &["a && b"]), ["/exec", "bash", "-c", "a && b"]);
     assert_eq!(run(&stack, &["web", "x"]), ["/start", "web", "x"]);
     assert_eq!(run(&stack, &[]), ["/exec", "/bin/bash"]);
-    assert!(of_run(&docker, &[], &image()).clears_entrypoint);
-    let named = of_run(&docker, &owned(&["web"]), &image());
+    assert!(of_run(&docker, &[], &image(), None).clears_entrypoint);
+    let named = of_run(&docker, &owned(&["web"]), &image(), None);
     assert_eq!(named.procfile, Some(ProcessType::web()));
 }

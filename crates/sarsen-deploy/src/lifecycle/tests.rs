@@ -5,7 +5,7 @@ use crate::testing::World;
 use futures_util::FutureExt;
 use sarsen_runtime::fake::{Behaviour, Operation};
 
-use crate::{DeployPlan, PlannedInstance};
+use crate::{AppSettings, DeployPlan, PlannedInstance};
 
 async fn deployed(world: &World, dynos: &[(&str, u32)]) -> Vec<Deployed> {
     let instances: Vec<_> = dynos
@@ -40,8 +40,8 @@ fn serving() -> World {
 async fn names_move_to_the_new_and_stay() {
     let world = serving();
     let app = &world.release.app;
-    let policy = RestartPolicy::OnFailure(10);
-    let finish = async |all: &[Deployed]| world.deployer.finish(app, all, policy).await.unwrap();
+    let settings = AppSettings::default();
+    let finish = async |all: &[Deployed]| world.deployer.finish(app, all, &settings).await.unwrap();
     let old = deployed(&world, &[("web", 1)]).await;
     finish(&old).await;
     let new = deployed(&world, &[("web", 1), ("web", 2)]).await;
@@ -118,7 +118,10 @@ async fn a_name_that_somebody_else_has_is_left_to_them() {
     stranger.labels.clear();
     world.engine.add_container(stranger.clone());
     let app = &world.release.app;
-    let finished = world.deployer.finish(app, &new, RestartPolicy::No).await;
+    let finished = world
+        .deployer
+        .finish(app, &new, &AppSettings::default())
+        .await;
     assert!(matches!(finished, Err(DeployError::NameTaken(_))));
     let names: Vec<_> = world
         .engine

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use sarsen_deploy::{Deployed, LogFormat, LogSource, TextStyle};
-use sarsen_runtime::{LogOptions, RestartPolicy};
+use sarsen_deploy::{AppSettings, Deployed, LogFormat, LogSource, TextStyle};
+use sarsen_runtime::LogOptions;
 use serde_json::json;
 
 use crate::world::{good_server, with_app};
@@ -15,13 +15,13 @@ async fn a_healthy_app_takes_its_names_and_talks() {
     let worker = "echo working; exec sleep 300";
     with_app(&[("web", &web), ("worker", worker)], async |world| {
         let app = world.release.app.clone();
-        let policy = RestartPolicy::OnFailure(10);
+        let settings = AppSettings::default();
         let mut before = Vec::new();
         for round in 0..2 {
             let candidate = world.deploy(&["web.1", "worker.1"]).await.unwrap();
             let deployed: Vec<_> = candidate.instances.iter().map(Deployed::from).collect();
             for _ in 0..2 {
-                let finished = world.deployer.finish(&app, &deployed, policy).await;
+                let finished = world.deployer.finish(&app, &deployed, &settings).await;
                 finished.unwrap();
             }
             let names = ["web.1", "worker.1"].map(|dyno| format!("{app}.{dyno}"));

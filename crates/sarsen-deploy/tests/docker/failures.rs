@@ -77,7 +77,7 @@ async fn a_worker_that_does_not_stay_is_refused() {
 async fn too_much_memory_is_named() {
     let web = "perl -e '$x = \"a\" x ($ENV{N} || 300_000_000); sleep 60'";
     with_app(&[("web", web)], async |world| {
-        world.settings.memory = Some(32 << 20);
+        world.settings.flags_default.memory = Some(32 << 20);
         let cause = world.failure("web.1").await;
         assert_eq!(cause, Cause::OutOfMemory(Some(32 << 20)), "{cause}");
     })

@@ -3,6 +3,7 @@
 mod buildkit;
 mod classic;
 mod context;
+mod flags;
 mod lines;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use sarsen_domain::ImageRef;
 
 use super::error::engine_error;
 use super::produce::{Output, produce};
-use super::{BuildEngine, DockerRuntime, read};
+use super::{BuildEngine, DockerRuntime, read, registry};
 use crate::{BuildItem, BuildSpec, EngineStream, Result, RuntimeError};
 use context::Context;
 
@@ -65,7 +66,15 @@ impl DockerRuntime {
         context: EngineStream<Bytes>,
     ) -> Result<EngineStream<BuildItem>> {
         let client = self.patient_client().await?;
-        let (spec, engine) = (spec.clone(), self.build_engine);
+        flags::check(&spec.flags)?;
+        let engine = match self.build_engine {
+            // BuildKit takes no limits for one build.
+            BuildEngine::Auto if spec.flags.limits_resources() => BuildEngine::Classic,
+            BuildEngine::Auto => BuildEngine::Auto,
+            BuildEngine::BuildKit => BuildEngine::BuildKit,
+            BuildEngine::Classic => BuildEngine::Classic,
+        };
+        let spec = spec.clone();
         Ok(produce(move |out| {
             Job { client, spec, out }.run(engine, context)
         }))
@@ -126,7 +135,9 @@ impl Job {
     ) -> Outcome {
         let pass = context.pass();
         let body = body_try_stream(pass.stream());
-        let mut items = self.client.build_image(options, None, Some(body)).boxed();
+        let logins = registry::by_server(&self.spec.logins);
+        let logins = (!logins.is_empty()).then_some(logins);
+        let mut items = self.client.build_image(options, logins, Some(body)).boxed();
         let mut image = None;
         let mut failed = None;
         while let Some(item) = items.next().await {
@@ -171,7 +182,7 @@ impl Job {
             labels: Some(spec.labels.clone().into_iter().collect()),
             target: spec.target.clone().unwrap_or_default(),
             pull: spec.pull.then(|| "true".to_owned()),
-            ..options
+            ..flags::applied(&spec.flags, options)
         }
     }
 

@@ -15,7 +15,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sarsen_domain::{ContainerId, ContainerName};
 
 use super::error::{engine_error, gone_is_fine};
-use super::{DockerRuntime, read, spec};
+use super::{DockerRuntime, flags, read, spec};
 use crate::{ContainerInfo, ContainerSpec, ContainerStatus, RestartPolicy, Result, RuntimeError};
 
 /// How many containers or images are inspected at a time.
@@ -26,6 +26,9 @@ const STOP_MARGIN: Duration = Duration::from_secs(30);
 
 /// How often a container that was not running when the wait began is looked at besides.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The first version of the engine's interface in which a volume's folder can be mounted.
+const SUBPATHS_SINCE: (usize, usize) = (1, 45);
 
 /// A code of the engine's when it loses sight of a container.
 const UNKNOWN_EXIT: i64 = -1;
@@ -38,12 +41,22 @@ impl DockerRuntime {
         }
         let body = spec::create_body(container);
         let client = self.client().await?;
+        check_subpaths(&client, container)?;
         let answer = client.create_container(Some(options.build()), body).await;
         let answer = answer.map_err(engine_error)?;
         for warning in &answer.warnings {
             tracing::debug!(container.id = %answer.id, "the engine warns about a new container: {warning}");
         }
-        ContainerId::parse(&answer.id).map_err(read::odd)
+        let id = ContainerId::parse(&answer.id).map_err(read::odd)?;
+        for network in flags::more_networks(container) {
+            let aliases = &container.flags.network_aliases;
+            if let Err(error) = self.join_network(&id, &network, aliases).await {
+                // The caller never learns of this container.
+                self.remove_container(&id).await?;
+                return Err(error);
+            }
+        }
+        Ok(id)
     }
 
     pub(super) async fn start_container(&self, id: &ContainerId) -> Result<()> {
@@ -159,6 +172,24 @@ impl DockerRuntime {
             code = end_by_looking(&client, id) => code,
         }
     }
+}
+
+/// An engine that does not know subpaths would mount the whole volume without a word.
+fn check_subpaths(client: &Docker, spec: &ContainerSpec) -> Result<()> {
+    let version = client.client_version();
+    let knows = (version.major_version, version.minor_version) >= SUBPATHS_SINCE;
+    if !knows
+        && spec
+            .flags
+            .mounts
+            .iter()
+            .any(|mount| mount.subpath.is_some())
+    {
+        return Err(RuntimeError::Engine(
+            "this engine cannot mount a folder of a volume: it needs Docker 26".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 async fn inspect(client: &Docker, id_or_name: &str) -> Result<ContainerInfo> {

@@ -4,6 +4,7 @@
 //! byte below 3; so terminals do without it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -19,6 +20,9 @@ use tokio_util::io::ReaderStream;
 
 use super::error::with_causes;
 use crate::{Attached, LogChunk, Result, RuntimeError, StdStream};
+
+/// How long the engine may take to answer a plain request: it asks others in turn.
+const POST_LIMIT: Duration = Duration::from_secs(60);
 
 /// The largest piece of output handed on at once.
 const PIECE: usize = 16 * 1024;
@@ -46,6 +50,32 @@ pub(super) async fn terminal(socket: &Path, path: &str, body: Bytes) -> Result<A
     Ok(streams(upgraded?))
 }
 
+/// Sends a POST that answers with nothing we need.
+pub(super) async fn post(socket: &Path, path: &str, body: Bytes) -> Result<()> {
+    let stream = UnixStream::connect(socket).await.map_err(lost)?;
+    let request = Request::post(path)
+        .header(HOST, "docker")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .map_err(|error| RuntimeError::Engine(error.to_string()))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+    let exchange = async move {
+        let response = sender.send_request(request).await.map_err(lost)?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(refusal(response).await)
+        }
+    };
+    let both = async { futures_util::join!(exchange, connection).0 };
+    match tokio::time::timeout(POST_LIMIT, both).await {
+        Ok(answer) => answer,
+        Err(_) => Err(RuntimeError::Unreachable(
+            "no answer within the time limit".to_owned(),
+        )),
+    }
+}
+
 fn streams(upgraded: Upgraded) -> Attached {
     let (read, write) = tokio::io::split(TokioIo::new(upgraded));
     let output = ReaderStream::with_capacity(read, PIECE).map(|piece| {
@@ -69,7 +99,7 @@ async fn refusal(response: Response<Incoming>) -> RuntimeError {
     let message = json.as_ref().and_then(|json| json.get("message")?.as_str());
     let words = match message {
         Some(message) => message.to_owned(),
-        None => format!("the engine answered {status} instead of opening a terminal"),
+        None => format!("the engine answered {status} without a reason"),
     };
     match status {
         StatusCode::NOT_FOUND => RuntimeError::NotFound(words),

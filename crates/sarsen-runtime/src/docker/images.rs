@@ -10,8 +10,8 @@ use sarsen_domain::{ContainerId, ImageRef};
 
 use super::containers::{INSPECTIONS, label_filter};
 use super::error::{engine_error, gone_is_fine};
-use super::{DockerRuntime, progress, read};
-use crate::{CommitSpec, EngineStream, ImageInfo, Result, RuntimeError};
+use super::{DockerRuntime, progress, read, registry};
+use crate::{CommitSpec, EngineStream, ImageInfo, RegistryLogin, Result, RuntimeError};
 
 impl DockerRuntime {
     pub(super) async fn inspect_image(&self, image: &str) -> Result<ImageInfo> {
@@ -61,7 +61,11 @@ impl DockerRuntime {
         ImageRef::parse(&id).map_err(read::odd)
     }
 
-    pub(super) async fn pull_stream(&self, image: &ImageRef) -> Result<EngineStream<String>> {
+    pub(super) async fn pull_stream(
+        &self,
+        image: &ImageRef,
+        login: Option<&RegistryLogin>,
+    ) -> Result<EngineStream<String>> {
         let client = self.patient_client().await?;
         // Without a tag the engine would fetch every one there is.
         let (name, tag) = name_and_tag(image.as_str());
@@ -69,7 +73,7 @@ impl DockerRuntime {
             .from_image(name)
             .tag(tag)
             .build();
-        let items = client.create_image(Some(options), None, None);
+        let items = client.create_image(Some(options), None, login.map(registry::credentials));
         Ok(Box::pin(items.filter_map(async |item| match item {
             Ok(item) => {
                 let fault = item.error_detail.and_then(|detail| detail.message);
@@ -126,7 +130,7 @@ impl DockerRuntime {
 }
 
 /// A reference cut where the engine wants it cut: a digest counts as a tag.
-fn name_and_tag(image: &str) -> (&str, &str) {
+pub(super) fn name_and_tag(image: &str) -> (&str, &str) {
     if let Some((name, digest)) = image.split_once('@') {
         return (name, digest);
     }

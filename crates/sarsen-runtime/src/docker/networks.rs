@@ -4,14 +4,18 @@ use std::collections::HashMap;
 
 use bollard::Docker;
 use bollard::models::{
-    EndpointSettings, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+    EndpointSettings, Network, NetworkConnectRequest, NetworkCreateRequest,
+    NetworkDisconnectRequest,
 };
-use bollard::query_parameters::{InspectNetworkOptions, ListContainersOptionsBuilder};
+use bollard::query_parameters::{
+    InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptions,
+};
 use sarsen_domain::ContainerId;
 
 use super::DockerRuntime;
 use super::error::{engine_error, gone_is_fine};
-use crate::{Result, RuntimeError};
+use super::read::date;
+use crate::{NetworkInfo, Result, RuntimeError};
 
 impl DockerRuntime {
     pub(super) async fn create_network(
@@ -37,6 +41,15 @@ impl DockerRuntime {
             Err(RuntimeError::Conflict(_)) => Ok(()),
             other => other.map(|_| ()),
         }
+    }
+
+    pub(super) async fn list_networks(&self) -> Result<Vec<NetworkInfo>> {
+        let client = self.client().await?;
+        let answer = client.list_networks(None::<ListNetworksOptions>).await;
+        let found = answer.map_err(engine_error)?.into_iter();
+        let mut networks: Vec<_> = found.map(info).collect();
+        networks.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(networks)
     }
 
     pub(super) async fn delete_network(&self, name: &str) -> Result<()> {
@@ -70,6 +83,19 @@ impl DockerRuntime {
             }
             other => other,
         }
+    }
+}
+
+fn info(network: Network) -> NetworkInfo {
+    NetworkInfo {
+        id: network.id.unwrap_or_default(),
+        name: network.name.unwrap_or_default(),
+        driver: network.driver.unwrap_or_default(),
+        scope: network.scope.unwrap_or_default(),
+        internal: network.internal.unwrap_or_default(),
+        ipv6: network.enable_ipv6.unwrap_or_default(),
+        labels: network.labels.unwrap_or_default().into_iter().collect(),
+        created_at: date(network.created),
     }
 }
 

@@ -186,7 +186,7 @@ fn host_address(bindings: &[PortBinding]) -> Option<(IpAddr, u16)> {
     v4.or(all.first()).copied()
 }
 
-fn date(date: Option<BollardDate>) -> String {
+pub(super) fn date(date: Option<BollardDate>) -> String {
     let text = date.and_then(|date| date.format(&Rfc3339).ok());
     text.unwrap_or_default()
 }

@@ -7,6 +7,7 @@ use bollard::models::{
     RestartPolicy as EnginePolicy, RestartPolicyNameEnum,
 };
 
+use super::flags;
 use super::networks::endpoint;
 use crate::{ContainerSpec, NetworkPlace, RestartPolicy};
 
@@ -35,7 +36,7 @@ const CAPABILITIES: [&str; 8] = [
 pub(super) fn create_body(spec: &ContainerSpec) -> ContainerCreateBody {
     let ports = spec.expose.iter().map(|port| format!("{port}/tcp"));
     let ports: Vec<_> = ports.collect();
-    ContainerCreateBody {
+    let mut body = ContainerCreateBody {
         image: Some(spec.image.clone()),
         entrypoint: spec.entrypoint.as_ref().map(|words| entrypoint(words)),
         cmd: spec.command.clone(),
@@ -55,7 +56,9 @@ pub(super) fn create_body(spec: &ContainerSpec) -> ContainerCreateBody {
         host_config: Some(host_config(spec)),
         networking_config: spec.network.as_ref().map(networking),
         ..ContainerCreateBody::default()
-    }
+    };
+    flags::apply(&spec.flags, &mut body);
+    body
 }
 
 /// The engine's form of a restart policy.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use sarsen_domain::docker_flags::NetworkMode;
 use sarsen_domain::{ContainerId, ContainerName};
 
 use super::state::{Container, State, created, gone_away, invalid, no_such_image};
@@ -123,6 +124,9 @@ impl State {
         if let Some(place) = &spec.network {
             self.network_is_there(&place.network)?;
         }
+        for network in named_networks(spec) {
+            self.network_is_there(network)?;
+        }
         let id = ContainerId::parse(&self.fresh_id()).map_err(|error| invalid(&error))?;
         let name = match &spec.name {
             Some(name) => name.to_string(),
@@ -157,6 +161,17 @@ impl State {
             (event.id == *id).then_some(exit_code)
         }))
     }
+}
+
+/// The networks that flags put a container on.
+pub(super) fn named_networks(spec: &ContainerSpec) -> impl Iterator<Item = &str> {
+    spec.flags
+        .networks
+        .iter()
+        .filter_map(|network| match network {
+            NetworkMode::Named(name) => Some(name.as_str()),
+            NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => None,
+        })
 }
 
 /// Whether stopping it means anything.

@@ -10,7 +10,7 @@ use super::{FakeRuntime, Operation};
 use crate::{
     Attached, BuildItem, BuildSpec, CommitSpec, ContainerEvent, ContainerInfo, ContainerRuntime,
     ContainerSpec, EngineInfo, EngineStream, Exec, ExecId, ExecSpec, ImageInfo, LogChunk,
-    LogOptions, RestartPolicy, Result, TtySize,
+    LogOptions, NetworkInfo, RegistryLogin, RestartPolicy, Result, TtySize,
 };
 
 #[async_trait]
@@ -138,9 +138,28 @@ impl ContainerRuntime for FakeRuntime {
         self.image_info(image.as_str())
     }
 
-    async fn pull(&self, image: &ImageRef) -> Result<EngineStream<String>> {
+    async fn pull(
+        &self,
+        image: &ImageRef,
+        _login: Option<&RegistryLogin>,
+    ) -> Result<EngineStream<String>> {
         self.enter(Operation::Pull, image.as_str())?;
         Ok(self.pull_stream(image))
+    }
+
+    async fn push(
+        &self,
+        image: &ImageRef,
+        _login: Option<&RegistryLogin>,
+    ) -> Result<EngineStream<String>> {
+        self.enter(Operation::Push, image.as_str())?;
+        self.image_info(image.as_str())?;
+        let line = format!("Pushed {image}");
+        Ok(Box::pin(futures_util::stream::iter([Ok(line)])))
+    }
+
+    async fn check_login(&self, login: &RegistryLogin) -> Result<()> {
+        self.enter(Operation::CheckLogin, &login.server)
     }
 
     async fn tag(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<()> {
@@ -174,10 +193,15 @@ impl ContainerRuntime for FakeRuntime {
         self.change(|state| state.remove_volume(name))
     }
 
-    async fn ensure_network(&self, name: &str, _labels: &[(String, String)]) -> Result<()> {
+    async fn ensure_network(&self, name: &str, labels: &[(String, String)]) -> Result<()> {
         self.enter(Operation::EnsureNetwork, name)?;
-        self.change(|state| state.networks.insert(name.to_owned()));
+        self.change(|state| state.add_network(name, labels));
         Ok(())
+    }
+
+    async fn networks(&self) -> Result<Vec<NetworkInfo>> {
+        self.enter(Operation::Networks, "")?;
+        Ok(self.look(|state| state.networks.values().cloned().collect()))
     }
 
     async fn remove_network(&self, name: &str) -> Result<()> {

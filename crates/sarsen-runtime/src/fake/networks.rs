@@ -2,15 +2,32 @@
 
 use sarsen_domain::ContainerId;
 
-use super::state::State;
-use crate::{Result, RuntimeError};
+use super::state::{State, now_text};
+use crate::{NetworkInfo, Result, RuntimeError};
 
 impl State {
     pub(super) fn network_is_there(&self, name: &str) -> Result<()> {
-        if self.networks.contains(name) {
+        if self.networks.contains_key(name) {
             return Ok(());
         }
         Err(RuntimeError::NotFound(format!("network {name} not found")))
+    }
+
+    pub(super) fn add_network(&mut self, name: &str, labels: &[(String, String)]) {
+        if self.network_is_there(name).is_ok() {
+            return;
+        }
+        let info = NetworkInfo {
+            id: self.fresh_id(),
+            name: name.to_owned(),
+            driver: "bridge".to_owned(),
+            scope: "local".to_owned(),
+            internal: false,
+            ipv6: false,
+            labels: labels.iter().cloned().collect(),
+            created_at: now_text(),
+        };
+        self.networks.insert(name.to_owned(), info);
     }
 
     pub(super) fn remove_network(&mut self, name: &str) {

@@ -1,6 +1,6 @@
 //! Everything the fake engine holds, and how it changes.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Behaviour, Call, Operation};
 use crate::{
     ContainerEvent, ContainerEventKind, ContainerInfo, ContainerSpec, ContainerStatus, ImageHealth,
-    ImageInfo, LogChunk, RestartPolicy, Result, RuntimeError, StdStream,
+    ImageInfo, LogChunk, NetworkInfo, RestartPolicy, Result, RuntimeError, StdStream,
 };
 
 /// The exit code of a program that SIGTERM ended.
@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) containers: Vec<Container>,
     pub(super) images: Vec<ImageInfo>,
     pub(super) volumes: BTreeMap<String, Vec<(String, String)>>,
-    pub(super) networks: BTreeSet<String>,
+    pub(super) networks: BTreeMap<String, NetworkInfo>,
     pub(super) events: Vec<ContainerEvent>,
     /// Exit codes of commands, by exec id; `None` while they run.
     pub(super) execs: BTreeMap<String, Option<i64>>,
@@ -54,7 +54,7 @@ impl State {
             containers: Vec::new(),
             images: Vec::new(),
             volumes: BTreeMap::new(),
-            networks: BTreeSet::new(),
+            networks: BTreeMap::new(),
             events: Vec::new(),
             execs: BTreeMap::new(),
             behaviours: BTreeMap::new(),
@@ -348,9 +348,14 @@ impl State {
 
 impl Container {
     pub(super) fn new(info: ContainerInfo, spec: ContainerSpec) -> Self {
-        let network = spec.network.as_ref().map(|place| place.network.as_str());
+        let chosen = spec.network.as_ref().map(|place| place.network.clone());
+        let flags = super::containers::named_networks(&spec).map(str::to_owned);
+        let mut networks: Vec<_> = chosen.into_iter().chain(flags).collect();
+        if networks.is_empty() {
+            networks.push("bridge".to_owned());
+        }
         Self {
-            networks: vec![network.unwrap_or("bridge").to_owned()],
+            networks,
             info,
             spec,
             logs: Vec::new(),
@@ -424,7 +429,7 @@ fn image_id(digits: &str) -> ImageRef {
     ImageRef::parse(&text).unwrap_or_else(|_| unreachable!("{text} is an image reference"))
 }
 
-fn now_text() -> String {
+pub(super) fn now_text() -> String {
     let text = OffsetDateTime::now_utc().format(&Rfc3339);
     text.unwrap_or_default()
 }

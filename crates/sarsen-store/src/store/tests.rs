@@ -20,6 +20,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122110000_services.sql",
         "c85be6d821af0b5e60160e423c0c8b8c80519fe9753442652cdddccf8564668c",
     ),
+    (
+        "20261122140101_container_shape.sql",
+        "739cc025d8594626d4b06397917f421cfb79c2ba8b0eb8cbbe99e01b7f1abdc0",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {
