@@ -24,6 +24,7 @@ use crate::access::{Action, authorise};
 use crate::addons::Addons;
 use crate::args::Usage;
 use crate::build_log::BuildLogs;
+use crate::cron::{CronState, Outputs};
 use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
 use crate::login::LoginLinks;
@@ -102,6 +103,8 @@ pub struct Control {
     /// Rings when containers wait to be drained and stopped.
     pub(crate) retirements: Arc<Notify>,
     pub(crate) addons: Addons,
+    pub(crate) cron: Arc<CronState>,
+    pub(crate) outputs: Outputs,
 }
 
 /// A pre-receive hook that waits for its verdict.
@@ -123,6 +126,7 @@ impl Control {
     /// Control over these parts.
     pub fn new(parts: Parts) -> Self {
         let logs = BuildLogs::new(parts.settings.data_dir.join("data/builds"));
+        let outputs = Outputs::new(parts.settings.data_dir.join("data/cron"));
         let engine = Engine::new(parts.runtime.clone(), &parts.settings.owner);
         verbs::addons::install(&parts.addons);
         Self {
@@ -135,6 +139,8 @@ impl Control {
             extra_listeners: Arc::default(),
             logins: LoginLinks::new(),
             retirements: Arc::default(),
+            cron: Arc::new(CronState::new()),
+            outputs,
         }
     }
 

@@ -6,6 +6,7 @@ mod args;
 mod build_log;
 mod commands_page;
 mod control;
+pub mod cron;
 mod failure;
 mod lifecycle;
 mod lock;
@@ -24,6 +25,8 @@ mod routes;
 mod session;
 mod streams;
 mod table;
+#[cfg(test)]
+mod testing;
 mod time;
 mod verbs;
 

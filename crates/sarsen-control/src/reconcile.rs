@@ -80,26 +80,28 @@ impl Control {
         }
     }
 
-    /// Removes one-off containers that have had their time.
     async fn keep_deadlines(&self) {
-        let expired = match self
-            .deployer
-            .expired_runs(time::OffsetDateTime::now_utc())
-            .await
-        {
-            Ok(expired) if expired.is_empty() => return,
-            Ok(expired) => expired,
-            Err(error) => return tracing::debug!(%error, "cannot look for one-off containers"),
-        };
+        match self.retire_expired(None).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(
+                count = gone,
+                "{gone} one-off containers had run for as long as they may"
+            ),
+            Err(failure) => {
+                tracing::debug!(error = %failure, "cannot look for one-off containers");
+            }
+        }
+    }
+
+    /// Removes one-off containers, of one app or of all, that have had their time; says how many.
+    pub(crate) async fn retire_expired(&self, app: Option<&AppName>) -> Outcome<usize> {
+        let now = time::OffsetDateTime::now_utc();
+        let expired = self.deployer.expired_runs(app, now).await?;
         let left = self
             .deployer
             .retire(&expired, Duration::from_secs(30))
             .await;
-        let gone = expired.len() - left.len();
-        tracing::info!(
-            count = gone,
-            "{gone} one-off containers had run for as long as they may"
-        );
+        Ok(expired.len() - left.len())
     }
 
     async fn reconcile_once(&self) -> Outcome {

@@ -6,6 +6,7 @@ pub(crate) mod builder;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod config;
+pub(crate) mod cron;
 pub(crate) mod dashboard;
 pub(crate) mod docker_options;
 pub(crate) mod domains;
@@ -32,6 +33,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     buildpacks::COMMANDS,
     builds::COMMANDS,
     config::COMMANDS,
+    cron::COMMANDS,
     dashboard::COMMANDS,
     docker_options::COMMANDS,
     domains::COMMANDS,

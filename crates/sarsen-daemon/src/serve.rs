@@ -12,6 +12,7 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use sarsen_control::Control;
 use sarsen_runtime::Runtime;
 use sd_notify::NotifyState;
 use tokio::time::timeout;
@@ -124,6 +125,12 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
     components.start(
         "the retirement of containers",
         control.clone().see_off(token()),
+    );
+    components.start(
+        "the scheduler",
+        control
+            .clone()
+            .keep_schedule(Control::wall_clock(), token()),
     );
     Ok(())
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rand::Rng;
 use sarsen_domain::container::label;
-use sarsen_domain::{AppName, BuilderKind, ContainerId, ContainerName, ProcessType, Release};
+use sarsen_domain::{
+    AppName, BuilderKind, ContainerId, ContainerName, CronId, ProcessType, Release,
+};
 use sarsen_runtime::{
     Attached, ContainerInfo, ContainerSpec, Exec, ExecSpec, NetworkPlace, Runtime, RuntimeError,
     TtySize,
@@ -44,6 +46,20 @@ pub struct RunSpec {
     pub mode: RunMode,
     /// How long it may live.
     pub ttl: Duration,
+    /// What is to be known of it later.
+    pub labels: RunLabels,
+}
+
+/// What a one-off container says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RunLabels {
+    /// The scheduled task that it carries out.
+    pub task: Option<CronId>,
+    /// The run of that task, as the store counts them. Such a container stays when it ends, until its output has been
+    /// kept.
+    pub cron_run: Option<i64>,
+    /// What people have put on it, as `key=value`.
+    pub own: Vec<(String, String)>,
 }
 
 impl Default for RunSpec {
@@ -53,6 +69,7 @@ impl Default for RunSpec {
             env: Vec::new(),
             mode: RunMode::Output,
             ttl: Duration::from_secs(86_400),
+            labels: RunLabels::default(),
         }
     }
 }
@@ -193,10 +210,26 @@ impl Deployer {
                 (spec::RUN_LABEL, attachment.to_string()),
             ],
         );
+        let RunLabels {
+            task,
+            cron_run,
+            own,
+        } = &run.labels;
+        // Ours are laid over people's.
+        for (key, value) in own {
+            let entry = spec.labels.entry(key.clone());
+            entry.or_insert_with(|| value.clone());
+        }
+        if let Some(task) = task {
+            spec::put_labels(&mut spec.labels, [(label::CRON, task.to_string())]);
+        }
+        if let Some(id) = cron_run {
+            spec::put_labels(&mut spec.labels, [(label::CRON_RUN, id.to_string())]);
+        }
         spec.stdin = !is_detached;
         spec.tty = matches!(run.mode, RunMode::Terminal(_));
         // An attached one is removed by its handle: the engine would take the exit code along.
-        spec.auto_remove = is_detached;
+        spec.auto_remove = is_detached && cron_run.is_none();
         spec
     }
 
@@ -259,19 +292,55 @@ impl Deployer {
         Ok(self.runtime.list(&labels).await?)
     }
 
-    /// One-off containers of every app that have outlived their time.
-    pub async fn expired_runs(&self, now: OffsetDateTime) -> Result<Vec<ContainerId>, DeployError> {
-        let runs = self.runtime.list(&self.run_labels()).await?;
-        let expired = runs.into_iter().filter(|info| is_expired(info, now));
+    /// Containers of every app that carry out runs of scheduled tasks, ended ones included.
+    pub async fn cron_runs(&self) -> Result<Vec<ContainerInfo>, DeployError> {
+        let mut labels = self.run_labels();
+        labels.push(label::CRON_RUN.to_owned());
+        Ok(self.runtime.list(&labels).await?)
+    }
+
+    /// Containers that carry out a scheduled task of an app at this moment, whoever started them.
+    pub async fn running_task(
+        &self,
+        app: &AppName,
+        task: &CronId,
+    ) -> Result<Vec<ContainerInfo>, DeployError> {
+        let mut runs = self.runs(app).await?;
+        runs.retain(|info| {
+            info.labels.get(label::CRON).map(String::as_str) == Some(task.as_str())
+                && info.is_running()
+        });
+        Ok(runs)
+    }
+
+    /// All one-off containers of all apps.
+    pub async fn all_runs(&self) -> Result<Vec<ContainerInfo>, DeployError> {
+        Ok(self.runtime.list(&self.run_labels()).await?)
+    }
+
+    /// One-off containers, of one app or of every one, that have outlived their time.
+    pub async fn expired_runs(
+        &self,
+        app: Option<&AppName>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<ContainerId>, DeployError> {
+        let runs = match app {
+            Some(app) => self.runs(app).await?,
+            None => self.all_runs().await?,
+        };
+        let expired = runs
+            .into_iter()
+            .filter(|info| !info.labels.contains_key(label::CRON_RUN) && is_expired(info, now));
         Ok(expired.map(|info| info.id).collect())
     }
 
-    /// At start-up: one-off containers whose caller went away with the last daemon, and those that have ended.
+    /// At start-up: one-off containers (but those of scheduled tasks) whose caller went away with the last daemon, and those that have ended.
     pub async fn orphaned_runs(&self) -> Result<Vec<ContainerId>, DeployError> {
         let detached = Attachment::Detached.to_string();
         let runs = self.runtime.list(&self.run_labels()).await?;
         let orphaned = runs.into_iter().filter(|info| {
-            info.labels.get(spec::RUN_LABEL) != Some(&detached) || !info.is_running()
+            let is_over = info.labels.get(spec::RUN_LABEL) != Some(&detached) || !info.is_running();
+            is_over && !info.labels.contains_key(label::CRON_RUN)
         });
         Ok(orphaned.map(|info| info.id).collect())
     }

@@ -69,6 +69,10 @@ pub mod label {
     pub const DEADLINE: &str = "com.dokku.active-deadline-seconds";
     /// Which phase script a one-off container runs.
     pub const PHASE_SCRIPT: &str = "dokku_phase_script";
+    /// Which scheduled task a one-off container runs.
+    pub const CRON: &str = "com.dokku.cron-id";
+    /// The store row of a scheduled task's run.
+    pub const CRON_RUN: &str = "com.sarsen.cron-run";
     /// The store row that a deployed container was started for.
     pub const INSTANCE: &str = "com.sarsen.instance";
     /// The release number.

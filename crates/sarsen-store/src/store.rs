@@ -14,9 +14,9 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 
 use crate::seal::{Place, Sealer};
 use crate::{
-    Apps, Buildpacks, Builds, ConfigVars, DockerOptions, Domains, Events, Formations, Instances,
-    Ports, Properties, RegistryLogins, Releases, SealError, Services, SshKeys, Storage, StoreError,
-    key_file,
+    Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
+    Instances, Ports, Properties, RegistryLogins, Releases, SealError, Services, SshKeys, Storage,
+    StoreError, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -92,6 +92,11 @@ impl Store {
     /// Settings of the concerns (`nginx:set`, `checks:set`, …), global and per app.
     pub fn properties(&self) -> Properties<'_> {
         Properties(self)
+    }
+
+    /// Scheduled tasks.
+    pub fn cron(&self) -> Cron<'_> {
+        Cron(self)
     }
 
     /// Host names, global and per app.

@@ -28,6 +28,9 @@ impl Control {
         let (text, app_json) = built.app_json.map_or((None, None), |(text, app_json)| {
             (Some(text), Some(app_json))
         });
+        for task in app_json.iter().flat_map(|app_json| &app_json.cron) {
+            sarsen_deploy::cron::Schedule::parse(&task.schedule)?;
+        }
         let formation = self.fix_formation(job, app_json.as_ref()).await?;
         let release = NewRelease {
             app: job.app.clone(),

@@ -56,6 +56,7 @@ impl Control {
                 .header(&format!("Shutting down {count} old containers")),
         }
         self.retirements.notify_one();
+        self.cron.changed.notify_one();
         self.run_postdeploy(job, &candidate.release, &settings)
             .await;
         // Ports and addresses are left empty, as Dokku leaves them: a release has many containers.

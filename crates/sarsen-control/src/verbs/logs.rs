@@ -1,15 +1,15 @@
 //! What an app's containers say.
 
-use futures_util::StreamExt;
 use sarsen_deploy::{LogFormat, LogSource, TextStyle};
 use sarsen_domain::{AppName, Invalid, ProcessType};
 use sarsen_runtime::LogOptions;
 
 use crate::control::Control;
-use crate::failure::{Failure, Outcome, STOPPING};
+use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach};
 use crate::report::ReportKind;
 use crate::table::{Call, Command, verb};
+use crate::verbs::run::show;
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -95,21 +95,11 @@ async fn logs(control: &Control, call: &mut Call) -> Outcome {
     } else {
         LogFormat::Full
     };
-    let mut lines = control
+    let lines = control
         .deployer
         .log_stream(sources, options, (format, style))
         .await?;
-    let gone = call.gone.clone();
-    loop {
-        tokio::select! {
-            line = lines.next() => match line {
-                Some(line) => call.out.bytes(&line?).await?,
-                None => return Ok(()),
-            },
-            () = gone.cancelled() => return Ok(()),
-            () = control.shutdown.cancelled() => return Err(Failure::new(STOPPING)),
-        }
-    }
+    show(control, call, lines).await
 }
 
 /// The live containers; those of one process type when one is named.

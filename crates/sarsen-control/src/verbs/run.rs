@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
-use sarsen_deploy::{EnterSpec, RunMode, RunSpec};
-use sarsen_domain::{ContainerId, ContainerName, EnvKey};
+use sarsen_deploy::{EnterSpec, RunLabels, RunMode, RunSpec};
+use sarsen_domain::container::label;
+use sarsen_domain::{AppName, ConcurrencyPolicy, ContainerId, ContainerName, CronId, EnvKey};
 use sarsen_runtime::ContainerInfo;
 use sarsen_store::Instance;
 
 use crate::control::Control;
+use crate::cron::TTL;
 use crate::failure::{Failure, Outcome};
 use crate::streams::{Process, carry};
 use crate::table::{Call, Command, verb};
+
+mod output;
+
+pub(crate) use output::show;
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -23,14 +29,14 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "run",
-        "[-e|--env K=V]... [--no-tty] [--force-tty] [--ttl-seconds N] <app> [<command...>]",
+        "[-e|--env K=V]... [--no-tty] [--force-tty] [--ttl-seconds N] [--cron-id ID] [--concurrency-policy allow|forbid|replace] [--label K=V]... <app> [<command...>]",
         Inside,
         "Runs a command in a new container of an app",
         run
     ),
     verb!(
         "run:detached",
-        "[-e|--env K=V]... [--ttl-seconds N] <app> <command...>",
+        "[-e|--env K=V]... [--no-tty] [--force-tty] [--ttl-seconds N] [--cron-id ID] [--concurrency-policy allow|forbid|replace] [--label K=V]... <app> <command...>",
         Inside,
         "Runs a command in the background, prints the container's name",
         run_detached
@@ -43,8 +49,22 @@ pub(crate) const COMMANDS: &[Command] = &[
         list
     ),
     verb!(
+        "run:logs",
+        "[-t|--tail] [-n|--num N] [-q|--quiet] [--container NAME] [<app>]",
+        Read,
+        "Shows what the one-off containers of an app write, or one of them",
+        output::logs
+    ),
+    verb!(
+        "run:retire",
+        "[<app>]",
+        Deploy,
+        "Stops one-off containers that have run for as long as they may",
+        retire
+    ),
+    verb!(
         "run:stop",
-        "[--container NAME] <app>",
+        "[--container NAME] [<app>]",
         Inside,
         "Stops the one-off containers of an app, or one of them",
         stop
@@ -62,25 +82,77 @@ fn spec(call: &Call, mode: RunMode) -> Outcome<RunSpec> {
         })?;
         env.push((EnvKey::parse(key)?.to_string(), value.to_owned()));
     }
-    let ttl = match call.args.value("--ttl-seconds") {
-        None => 86_400,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|seconds| *seconds > 0)
-            .ok_or_else(|| {
-                Failure::new(format!(
-                    "Invalid time '{}': give seconds",
-                    text.escape_debug()
-                ))
-            })?,
-    };
     Ok(RunSpec {
         command: call.args.from(1).to_vec(),
         env,
         mode,
-        ttl: Duration::from_secs(ttl),
+        ttl: Duration::from_secs(ttl(call)?),
+        labels: labels(call)?,
     })
+}
+
+/// `--ttl-seconds`
+pub(crate) fn ttl(call: &Call) -> Outcome<u64> {
+    let Some(text) = call.args.value("--ttl-seconds") else {
+        return Ok(TTL);
+    };
+    let seconds = text.parse().ok().filter(|seconds| *seconds > 0);
+    seconds.ok_or_else(|| {
+        Failure::new(format!(
+            "Invalid time '{}': give seconds",
+            text.escape_debug()
+        ))
+    })
+}
+
+/// `--cron-id` and `--label`
+fn labels(call: &Call) -> Outcome<RunLabels> {
+    let mut labels = RunLabels {
+        task: call
+            .args
+            .value("--cron-id")
+            .map(CronId::parse)
+            .transpose()?,
+        ..RunLabels::default()
+    };
+    for pair in call.args.values("--label") {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let legal = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+        if key.is_empty()
+            || !key.chars().all(legal)
+            || ["com.sarsen.", "com.dokku."]
+                .iter()
+                .any(|ours| key.starts_with(ours))
+        {
+            return Err(Failure::new(format!(
+                "Invalid label '{}': write it as KEY=VALUE; com.dokku. and com.sarsen. are ours",
+                pair.escape_debug()
+            )));
+        }
+        labels.own.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(labels)
+}
+
+/// Holds a run that says which task it is against the policy it names.
+async fn make_way(
+    control: &Control,
+    call: &mut Call,
+    app: &AppName,
+    labels: &RunLabels,
+) -> Outcome {
+    let policy = call.args.value("--concurrency-policy");
+    let policy: ConcurrencyPolicy = policy.map(str::parse).transpose()?.unwrap_or_default();
+    match &labels.task {
+        None if policy != ConcurrencyPolicy::Allow => Err(Failure::new(
+            "--concurrency-policy needs the task that it is for: --cron-id ID",
+        )),
+        None => Ok(()),
+        Some(task) if control.make_way(app, task, policy).await? => Ok(()),
+        Some(task) => Err(Failure::new(format!(
+            "Task {task} of {app} currently has a cron lock: its last run has not ended"
+        ))),
+    }
 }
 
 async fn run(control: &Control, call: &mut Call) -> Outcome {
@@ -95,6 +167,7 @@ async fn run(control: &Control, call: &mut Call) -> Outcome {
         ));
     }
     let mut spec = spec(call, mode(call))?;
+    make_way(control, call, &app, &spec.labels).await?;
     if let Some(terminal) = &call.terminal
         && spec.env.iter().all(|(key, _)| key != "TERM")
     {
@@ -123,7 +196,7 @@ fn mode(call: &Call) -> RunMode {
     }
 }
 
-fn exit(code: i64) -> Outcome {
+pub(crate) fn exit(code: i64) -> Outcome {
     match code {
         0 => Ok(()),
         code => Err(Failure::silent(u8::try_from(code).unwrap_or(1))),
@@ -132,12 +205,16 @@ fn exit(code: i64) -> Outcome {
 
 async fn run_detached(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
+    if call.args.has("--force-tty") {
+        return Err(Failure::new(
+            "A command in the background has no terminal: leave --force-tty out",
+        ));
+    }
     let release = control.live_release(&app).await?;
     let settings = control.app_settings(&release).await?;
-    let handle = control
-        .deployer
-        .run(&release, &settings, spec(call, RunMode::Detached)?)
-        .await?;
+    let spec = spec(call, RunMode::Detached)?;
+    make_way(control, call, &app, &spec.labels).await?;
+    let handle = control.deployer.run(&release, &settings, spec).await?;
     let name = handle.name.to_string();
     // Nobody waits for it here; its deadline is kept by the daemon.
     drop(handle);
@@ -153,6 +230,7 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
             .map(|run| {
                 serde_json::json!({
                     "name": run.name, "state": run.status.as_str(), "created_at": run.created_at,
+                    "cron_id": run.labels.get(label::CRON),
                     "command": command_of(run),
                 })
             })
@@ -179,26 +257,55 @@ fn command_of(run: &ContainerInfo) -> String {
 }
 
 async fn stop(control: &Control, call: &mut Call) -> Outcome {
-    let app = call.app()?;
-    let mut runs = control.deployer.runs(&app).await?;
-    if let Some(name) = call.args.value("--container") {
-        let name = ContainerName::parse(name)?;
+    let mut failed = Vec::new();
+    for run in chosen(control, call).await? {
+        if let Err(failure) = control.stop_run(&run).await {
+            failed.push(failure.message);
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(failed.join("\n")))
+    }
+}
+
+/// The one-off containers of the app named, or the one named: `APP`, `--container NAME`, or both.
+pub(super) async fn chosen(control: &Control, call: &mut Call) -> Outcome<Vec<ContainerInfo>> {
+    let name = call
+        .args
+        .value("--container")
+        .map(ContainerName::parse)
+        .transpose()?;
+    let (mut runs, whose) = match (&call.app, &name) {
+        (Some(app), _) => (control.deployer.runs(app).await?, format!("{} has", &**app)),
+        (None, Some(_)) => (control.deployer.all_runs().await?, "There is".to_owned()),
+        (None, None) => {
+            return Err(Failure::new(
+                "Please specify an app to run the command on, or --container NAME",
+            ));
+        }
+    };
+    if let Some(name) = name {
         runs.retain(|run| run.name == name.as_str());
         if runs.is_empty() {
             return Err(Failure::new(format!(
-                "{} has no run container {name}: see 'run:list {}'",
-                &*app, &*app
+                "{whose} no run container {name}: see 'run:list'"
             )));
         }
     }
-    let ids: Vec<ContainerId> = runs.into_iter().map(|run| run.id).collect();
-    let left = control.deployer.retire(&ids, Duration::from_secs(30)).await;
-    match left.first() {
-        None => Ok(()),
-        Some(unfinished) => Err(Failure::new(format!(
-            "Cannot stop {}: {}",
-            unfinished.container, unfinished.error
-        ))),
+    Ok(runs)
+}
+
+async fn retire(control: &Control, call: &mut Call) -> Outcome {
+    let gone = control.retire_expired(call.app.as_deref()).await?;
+    match gone {
+        0 => Ok(()),
+        1 => call.out.header("Stopped 1 one-off container").await,
+        count => {
+            let text = format!("Stopped {count} one-off containers");
+            call.out.header(&text).await
+        }
     }
 }
 

@@ -13,6 +13,7 @@ impl World {
             env: vec![("B".into(), "2".into())],
             mode,
             ttl: Duration::from_secs(60),
+            ..RunSpec::default()
         };
         self.deployer.run(&self.release, &self.settings, spec).await
     }
@@ -112,9 +113,9 @@ async fn the_expired_and_the_orphaned_are_found() {
     let detached = world.run(&["b"], RunMode::Detached).await.unwrap();
     let now = OffsetDateTime::now_utc();
     let deployer = &world.deployer;
-    assert!(deployer.expired_runs(now).await.unwrap().is_empty());
+    assert!(deployer.expired_runs(None, now).await.unwrap().is_empty());
     let later = now + time::Duration::seconds(62);
-    assert_eq!(deployer.expired_runs(later).await.unwrap().len(), 2);
+    assert_eq!(deployer.expired_runs(None, later).await.unwrap().len(), 2);
     let orphaned = deployer.orphaned_runs().await.unwrap();
     assert_eq!(orphaned, std::slice::from_ref(&attached.container));
     let runs = deployer.runs(&world.release.app).await.unwrap();

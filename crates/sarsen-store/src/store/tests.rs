@@ -24,6 +24,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122140101_container_shape.sql",
         "739cc025d8594626d4b06397917f421cfb79c2ba8b0eb8cbbe99e01b7f1abdc0",
     ),
+    (
+        "20261122140200_cron.sql",
+        "efdd11976dffd54951806eb4b64374ff431dd152b2e892d41d0f2ea03cd63025",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {
