@@ -22,6 +22,8 @@ pub(crate) enum Place<'a> {
     Config { app_id: Option<i64>, key: &'a str },
     /// The whole environment of a release.
     Release { app_id: i64, number: i64 },
+    /// The hash of a password that the router asks for.
+    HttpAuth { app_id: i64, name: &'a str },
     /// The passwords of a service.
     Service { id: i64 },
     /// The password of a registry; no app means global.
@@ -75,6 +77,7 @@ impl Place<'_> {
             Self::Canary => "the key check".to_owned(),
             Self::Config { key, .. } => (*key).to_owned(),
             Self::Release { number, .. } => format!("the config of release v{number}"),
+            Self::HttpAuth { name, .. } => format!("the password of {name}"),
             Self::Service { .. } => "the passwords of a service".to_owned(),
             Self::Registry { server, .. } => format!("the password for {server}"),
         }
@@ -92,6 +95,7 @@ impl fmt::Display for Place<'_> {
                 key,
             } => write!(f, "sarsen/config/{id}/{key}"),
             Self::Release { app_id, number } => write!(f, "sarsen/release/{app_id}/{number}"),
+            Self::HttpAuth { app_id, name } => write!(f, "sarsen/http-auth/{app_id}/{name}"),
             Self::Service { id } => write!(f, "sarsen/service/{id}"),
             Self::Registry {
                 app_id: None,

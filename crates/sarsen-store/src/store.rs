@@ -15,8 +15,8 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::seal::{Place, Sealer};
 use crate::{
     Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    Instances, Ports, Properties, RegistryLogins, Releases, SealError, Services, SshKeys, Storage,
-    StoreError, key_file,
+    Instances, Metrics, Ports, Properties, RegistryLogins, Releases, Routing, SealError, Services,
+    SshKeys, Storage, StoreError, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -97,6 +97,16 @@ impl Store {
     /// Scheduled tasks.
     pub fn cron(&self) -> Cron<'_> {
         Cron(self)
+    }
+
+    /// What the router is told of apps beyond their routes.
+    pub fn routing(&self) -> Routing<'_> {
+        Routing(self)
+    }
+
+    /// What was seen of apps over time.
+    pub fn metrics(&self) -> Metrics<'_> {
+        Metrics(self)
     }
 
     /// Host names, global and per app.

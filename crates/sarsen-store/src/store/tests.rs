@@ -28,6 +28,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122140200_cron.sql",
         "efdd11976dffd54951806eb4b64374ff431dd152b2e892d41d0f2ea03cd63025",
     ),
+    (
+        "20261122140610_routing.sql",
+        "2b45004304fe4421bddde1e99de926ccaa3533c9b1c3df447fde68601af58470",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {
