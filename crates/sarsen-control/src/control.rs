@@ -56,6 +56,8 @@ pub struct ControlSettings {
     pub ssh_port: u16,
     /// Where the dashboard answers: `http://127.0.0.1:8180`; none when it is off.
     pub dashboard: Option<String>,
+    /// Where the router writes a line per request; nowhere when it does not.
+    pub access_log: Option<PathBuf>,
     /// How many releases keep their image.
     pub keep_releases: usize,
 }

@@ -15,6 +15,7 @@ mod output;
 pub mod overview;
 mod pipeline;
 mod plugins;
+mod policies;
 mod property;
 mod push;
 mod reconcile;

@@ -87,6 +87,13 @@ impl Concern {
             })
     }
 
+    /// What holds where nobody sets anything.
+    pub(crate) fn default(&self, key: &str) -> &'static str {
+        let mut all = self.properties.iter();
+        all.find(|property| property.key == key)
+            .map_or("", |property| property.default)
+    }
+
     /// What holds for an app: its own value, else the global one, else the default.
     pub(crate) async fn effective(
         &self,

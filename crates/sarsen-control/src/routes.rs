@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sarsen_domain::{AppName, Domain, Health, PortMapping, Scheme, Service};
-use sarsen_router::{AppRoute, AppState, RoutePort, RouteTable, Upstream};
+use sarsen_router::{AppRoute, AppState, Policy, RoutePort, RouteTable, Upstream};
 use sarsen_store::{AppDomains, Instance, Scope};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+use crate::policies::Wishes;
 
 /// Everything the routes depend on but the catalog.
 pub(crate) struct RoutingView {
@@ -22,6 +23,8 @@ pub(crate) struct RoutingView {
     pub detected: BTreeMap<AppName, Vec<PortMapping>>,
     /// Live web containers.
     pub live: Vec<Instance>,
+    /// What owners want beyond routes.
+    pub wishes: Wishes,
     /// The port that a mapping's 80 stands for.
     pub http_port: u16,
 }
@@ -75,7 +78,7 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
                 (false, true) => AppState::NoWeb,
                 (false, false) => AppState::NeverDeployed,
             },
-            policy: Arc::default(),
+            policy: policy(&view.wishes, &app.app),
         })
         .map(|mut route| {
             if !route.upstreams.is_empty() {
@@ -84,6 +87,14 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
             route
         })
         .collect()
+}
+
+fn policy(wishes: &Wishes, app: &AppName) -> Arc<Policy> {
+    let (policy, problems) = wishes.policy(app);
+    for problem in problems {
+        tracing::warn!(app.name = %app, "a setting of {app} is not in force: {problem}");
+    }
+    Arc::new(policy)
 }
 
 fn hosts(app: &AppDomains, global: &[Domain]) -> Vec<Domain> {
@@ -153,12 +164,17 @@ impl Control {
     pub async fn refresh_routes(&self) -> Outcome {
         // One at a time: an older view must not overwrite a newer one.
         let _turn = self.routing.lock().await;
-        let view = self.routing_view().await?;
-        let catalog = self.registry.catalog();
-        let routes = compute(&view, catalog.services());
+        let routes = self.current_routes().await?;
         self.open_ports(&routes).await;
         self.router.swap(RouteTable::new(routes));
         Ok(())
+    }
+
+    /// The routes that follow from the store and the catalog as they are now.
+    pub(crate) async fn current_routes(&self) -> Outcome<Vec<AppRoute>> {
+        let view = self.routing_view().await?;
+        let catalog = self.registry.catalog();
+        Ok(compute(&view, catalog.services()))
     }
 
     /// Follows the catalog until the daemon ends: a container that starts, dies or fails its checks changes routes.
@@ -182,6 +198,7 @@ impl Control {
             ports: self.store.ports().all().await?,
             detected: self.store.releases().live_ports().await?,
             live: self.store.instances().live_web().await?,
+            wishes: self.wishes().await?,
             http_port: self.settings.http_port,
         })
     }

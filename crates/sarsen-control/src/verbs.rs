@@ -12,13 +12,18 @@ pub(crate) mod docker_options;
 pub(crate) mod domains;
 pub(crate) mod git;
 pub(crate) mod help;
+pub(crate) mod http_auth;
 pub(crate) mod logs;
+pub(crate) mod maintenance;
+pub(crate) mod nginx;
 pub(crate) mod plugin;
 pub(crate) mod ports;
 pub(crate) mod ps;
+pub(crate) mod redirect;
 pub(crate) mod releases;
 pub(crate) mod repo;
 pub(crate) mod resource;
+pub(crate) mod router;
 pub(crate) mod run;
 pub(crate) mod scheduler;
 pub(crate) mod ssh_keys;
@@ -39,13 +44,18 @@ pub(crate) const ALL: &[&[Command]] = &[
     domains::COMMANDS,
     git::COMMANDS,
     help::COMMANDS,
+    http_auth::COMMANDS,
     logs::COMMANDS,
+    maintenance::COMMANDS,
+    nginx::COMMANDS,
     plugin::COMMANDS,
     ports::COMMANDS,
     ps::COMMANDS,
+    redirect::COMMANDS,
     releases::COMMANDS,
     repo::COMMANDS,
     resource::COMMANDS,
+    router::COMMANDS,
     run::COMMANDS,
     scheduler::COMMANDS,
     ssh_keys::COMMANDS,

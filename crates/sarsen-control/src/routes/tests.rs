@@ -27,6 +27,7 @@ fn view(name: &str) -> RoutingView {
         ports: BTreeMap::new(),
         detected: BTreeMap::from([(app(name), vec!["http:80:5000".parse().unwrap()])]),
         live: Vec::new(),
+        wishes: Wishes::default(),
         http_port: 8080,
     }
 }

@@ -4,7 +4,7 @@ use sarsen_domain::{AppName, Domain};
 use sarsen_store::{Scope, Vhosts};
 
 use crate::control::Control;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::property::apps_to_report;
 use crate::report::{self, Fields, ReportKind};
 use crate::table::{Call, Command, verb};
@@ -113,7 +113,7 @@ fn parse(words: &[String]) -> Outcome<Vec<Domain>> {
 async fn add(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let wanted = parse(call.args.from(1))?;
-    refuse_taken(control, &app, &wanted).await?;
+    control.refuse_taken(&app, &wanted, None).await?;
     let mut domains = control.app_domains(&app).await?;
     for domain in wanted {
         if domains.contains(&domain) {
@@ -152,7 +152,7 @@ async fn remove(control: &Control, call: &mut Call) -> Outcome {
 async fn set(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let domains = parse(call.args.from(1))?;
-    refuse_taken(control, &app, &domains).await?;
+    control.refuse_taken(&app, &domains, None).await?;
     store(control, &app, &domains).await?;
     call.out
         .header(&format!(
@@ -161,18 +161,6 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
             &*app
         ))
         .await
-}
-
-/// A name leads to one app only.
-async fn refuse_taken(control: &Control, app: &AppName, wanted: &[Domain]) -> Outcome {
-    for (domain, owner) in control.taken_domains().await? {
-        if owner != *app && wanted.contains(&domain) {
-            return Err(Failure::new(format!(
-                "{domain} is a domain of {owner} already: remove it there first"
-            )));
-        }
-    }
-    Ok(())
 }
 
 /// Own domains are written down; an app that has never had any goes by its default ones.

@@ -130,6 +130,7 @@ async fn seed(store: &Store, config: &Config) -> Result<()> {
 fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> ControlSettings {
     let address = listeners.http_address;
     ControlSettings {
+        access_log: config.http.access_log.clone(),
         owner,
         data_dir: config.data_dir.clone(),
         socket: listeners.socket_path.clone(),

@@ -228,6 +228,7 @@ fn plugins(root: &std::path::Path, tasks: &TaskTracker) -> PluginSettings {
 
 fn settings(root: &std::path::Path) -> ControlSettings {
     ControlSettings {
+        access_log: None,
         owner: "test".to_owned(),
         data_dir: root.to_owned(),
         socket: root.join("control.sock"),
