@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sarsen_domain::AppName;
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use crate::rows::{app_id, narrowed, parsed};
 use crate::seal::{Place, Sealer};
@@ -65,6 +65,15 @@ impl Routing<'_> {
             let key = (row.try_get("plugin")?, row.try_get("key")?);
             wishes.properties.insert(key, row.try_get("value")?);
         }
+        self.add_rows(&mut connection, &mut all).await?;
+        Ok((all, global))
+    }
+
+    async fn add_rows(
+        &self,
+        connection: &mut SqliteConnection,
+        all: &mut BTreeMap<AppName, RoutingWishes>,
+    ) -> Result<(), StoreError> {
         let rows = sqlx::query(
             "SELECT a.name, r.* FROM redirects r JOIN apps a ON a.id = r.app_id ORDER BY r.source",
         )
@@ -104,7 +113,7 @@ impl Routing<'_> {
                 .pages
                 .insert(row.try_get("name")?, row.try_get("html")?);
         }
-        Ok((all, global))
+        Ok(())
     }
 
     /// The redirects of an app, in the order of their sources.

@@ -1,5 +1,6 @@
 //! Taking an app off for a while: the router answers in its place.
 
+use sarsen_domain::AppName;
 use sarsen_store::Scope;
 use tokio::io::AsyncReadExt;
 
@@ -64,7 +65,7 @@ const MAX_ARCHIVE: u64 = 8 * 1024 * 1024;
 
 async fn enable(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let scope = Scope::App(app.clone());
+    let scope = Scope::App(AppName::clone(&app));
     let properties = control.store.properties();
     properties
         .set(&scope, CONCERN.plugin, "enabled", "true")
@@ -77,7 +78,7 @@ async fn enable(control: &Control, call: &mut Call) -> Outcome {
 
 async fn disable(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let scope = Scope::App(app.clone());
+    let scope = Scope::App(AppName::clone(&app));
     let properties = control.store.properties();
     properties.unset(&scope, CONCERN.plugin, "enabled").await?;
     control.refresh_routes().await?;

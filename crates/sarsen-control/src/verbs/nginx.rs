@@ -243,15 +243,7 @@ fn describe_policy(policy: &Policy, row: &mut impl FnMut(&str, String)) {
             format!("{per:.0} a second, burst {}", rate.burst)
         }),
     );
-    for rule in &policy.request_headers {
-        row("request header", rule.to_string());
-    }
-    for rule in &policy.response_headers {
-        row("response header", rule.to_string());
-    }
-    let port = policy.https.redirect_to.map(|port| port.to_string());
-    row("https redirect", port.unwrap_or_default());
-    row("compression", format!("{:?}", policy.compression));
+    describe_answers(policy, row);
     row("balance", format!("{:?}", balance.by));
     for (name, time) in [
         ("connect timeout", timeouts.connect),
@@ -261,6 +253,18 @@ fn describe_policy(policy: &Policy, row: &mut impl FnMut(&str, String)) {
     ] {
         row(name, time.map_or(String::new(), |time| format!("{time:?}")));
     }
+}
+
+fn describe_answers(policy: &Policy, row: &mut impl FnMut(&str, String)) {
+    for rule in &policy.request_headers {
+        row("request header", rule.to_string());
+    }
+    for rule in &policy.response_headers {
+        row("response header", rule.to_string());
+    }
+    let port = policy.https.redirect_to.map(|port| port.to_string());
+    row("https redirect", port.unwrap_or_default());
+    row("compression", format!("{:?}", policy.compression));
     let log = match policy.log {
         LogForm::Heroku => "heroku",
         LogForm::Json => "json",
