@@ -167,6 +167,11 @@ impl Builder {
         }
     }
 
+    /// The builder that a source calls for.
+    pub async fn kind(&self, request: &BuildRequest<'_>) -> Result<BuilderKind, BuildError> {
+        Ok(Plan::make(request).await?.builder)
+    }
+
     /// Makes an image of the source and names it `dokku/APP:latest`. Until that name moves nothing that runs is
     /// touched; a build that fails or is cancelled leaves neither container nor image.
     pub async fn build(

@@ -1,6 +1,6 @@
 //! The handle that the front doors hold: takes a request, finds the verb, asks the gate, carries it out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -10,12 +10,11 @@ use sarsen_build::Builder;
 use sarsen_deploy::Deployer;
 use sarsen_domain::AppName;
 use sarsen_git::Repos;
-use sarsen_plugins::Plugins;
+use sarsen_plugins::{Detail, Plugins};
 use sarsen_registry::Registry;
 use sarsen_router::Router;
 use sarsen_runtime::Runtime;
 use sarsen_store::{NewEvent, Store};
-use tokio::io::AsyncRead;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +28,7 @@ use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
 use crate::login::LoginLinks;
 use crate::output::Out;
-use crate::plugins::{self, Foreign};
+use crate::plugins::{self, Foreign, Identity, Tracing};
 use crate::routes::ExtraListeners;
 use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
@@ -162,22 +161,39 @@ impl Control {
             Ok(words) => words,
             Err(failure) => return say(&mut out, &failure).await,
         };
+        words.inherit(&request.variables);
         out.quiet = words.quiet;
         if words.rest.is_empty() {
             words.rest.push("help".to_owned());
         }
-        if let Some(elsewhere) = plugins::help_elsewhere(&words.rest) {
+        let identity = Identity::of(&request.actor, &request.variables);
+        let allowed = self
+            .let_in(&identity, &words.rest, &mut out, &io.gone)
+            .await;
+        if let Err(failure) = allowed {
+            return say(&mut out, &failure).await;
+        }
+        if let Some(elsewhere) =
+            plugins::help_elsewhere(&words.rest, |noun| self.plugins.is_enabled(noun))
+        {
             words.rest = elsewhere;
         } else if let Some(outcome) = self.help(&words.rest, &mut out).await {
             return finish(outcome, &mut out).await;
         }
         let found = words.rest.split_first();
-        let found = found.and_then(|(name, rest)| Some((table::find(name)?, rest)));
+        let found = found.and_then(|(name, rest)| Some((self.own(name)?, rest)));
         let Some((command, arguments)) = found else {
-            let outcome = self
-                .foreign(&request.actor, &words, io.stdin, io.gone, &mut out)
-                .await;
-            return finish(outcome, &mut out).await;
+            let foreign = Foreign {
+                actor: &request.actor,
+                identity: &identity,
+                words: &words.rest,
+                env: words.env(),
+                folder: request.folder,
+                tracing: words.tracing,
+                stdin: io.stdin,
+                gone: io.gone,
+            };
+            return finish(self.foreign(foreign, &mut out).await, &mut out).await;
         };
         let parsed = self
             .prepare(command, &request.actor, &words, arguments)
@@ -188,6 +204,7 @@ impl Control {
         };
         let mut call = Call {
             actor: request.actor,
+            identity,
             command,
             args,
             app,
@@ -199,7 +216,7 @@ impl Control {
             gone: io.gone,
             force: words.force,
         };
-        let outcome = (command.run)(self, &mut call).await;
+        let outcome = self.perform_verb(&mut call).await;
         self.audit(&mut call, &outcome).await;
         finish(outcome, &mut call.out).await
     }
@@ -211,31 +228,74 @@ impl Control {
         let shown = help::show(out, &topic).await;
         let of_all = name == "help" && arguments.iter().all(|word| word.starts_with('-'));
         if shown.is_ok() && of_all {
-            return Some(self.foreign_help(out).await);
+            let everything = arguments.iter().any(|word| word == "--all");
+            let detail = if everything {
+                Detail::Everything
+            } else {
+                Detail::Short
+            };
+            return Some(self.foreign_help(out, detail).await);
         }
         Some(shown)
     }
 
-    /// A command that is none of ours may be a plugin's.
-    async fn foreign(
-        &self,
-        actor: &Actor,
-        words: &Globals,
-        stdin: Box<dyn AsyncRead + Send + Unpin>,
-        gone: CancellationToken,
-        out: &mut Out,
-    ) -> Outcome {
-        let foreign = Foreign {
-            actor,
-            words: &words.rest,
-            env: words.env(),
-            stdin,
-            gone,
+    /// The verb, between the triggers that belong around it.
+    async fn perform_verb(&self, call: &mut Call) -> Outcome {
+        self.announce(call).await?;
+        (call.command.run)(self, call).await?;
+        self.tell_of(call).await
+    }
+
+    /// Carries another command out in place of the one called, for the same caller.
+    pub(crate) async fn carry_out(&self, call: &mut Call, words: &[String]) -> Outcome {
+        let found = words.split_first();
+        let found = found.and_then(|(name, rest)| Some((table::find(name)?, rest)));
+        let Some((command, arguments)) = found else {
+            let name = words.first().map_or("", String::as_str);
+            return Err(Failure::new(format!("There is no command {name}")));
         };
+        let globals = Globals::take(words)?;
+        let (args, app) = self
+            .prepare(command, &call.actor, &globals, arguments)
+            .await?;
+        let mut inner = Call {
+            actor: call.actor.clone(),
+            identity: call.identity.clone(),
+            command,
+            args,
+            app,
+            out: call.take_out(),
+            stdin: call.take_stdin(),
+            terminal: None,
+            git_protocol: None,
+            folder: call.folder.clone(),
+            gone: call.gone.clone(),
+            force: call.force,
+        };
+        let outcome = Box::pin(self.perform_verb(&mut inner)).await;
+        call.out = inner.out;
+        outcome
+    }
+
+    /// The verb of this name, unless a plugin takes the place of the addon that it belongs to.
+    fn own(&self, name: &str) -> Option<&'static Command> {
+        let noun = name.split(':').next().unwrap_or_default();
+        let is_addon = verbs::addons::commands()
+            .iter()
+            .any(|command| command.name == name);
+        if is_addon && self.plugins.is_enabled(noun) {
+            return None;
+        }
+        table::find(name)
+    }
+
+    /// A command that is none of ours may be a plugin's.
+    async fn foreign(&self, foreign: Foreign<'_>, out: &mut Out) -> Outcome {
+        let words = foreign.words.join(" ");
         self.offer(foreign, out).await?.ok_or_else(|| {
             Failure::new(format!(
                 "`{}` is not a dokku command.\nSee `dokku help` for a list of available commands.",
-                words.rest.join(" ").escape_debug()
+                words.escape_debug()
             ))
         })
     }
@@ -346,6 +406,7 @@ struct Globals {
     app: Option<String>,
     quiet: bool,
     force: bool,
+    tracing: Tracing,
     /// Every word of the whole line that looks like a flag, without values.
     flags: Vec<String>,
     rest: Vec<String>,
@@ -362,10 +423,24 @@ impl Globals {
             ("DOKKU_QUIET_OUTPUT", yes(self.quiet)),
             ("DOKKU_APPS_FORCE_DELETE", yes(self.force)),
             ("DOKKU_GLOBAL_FLAGS", Some(flags.as_str())),
+            ("DOKKU_TRACE", yes(self.tracing == Tracing::On)),
         ]
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
         .collect()
+    }
+
+    /// What a caller on this host says by its environment.
+    fn inherit(&mut self, variables: &BTreeMap<String, String>) {
+        let given = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
+        self.quiet |= given("DOKKU_QUIET_OUTPUT");
+        self.force |= given("DOKKU_APPS_FORCE_DELETE");
+        if given("DOKKU_TRACE") {
+            self.tracing = Tracing::On;
+        }
+        if let Some(flags) = variables.get("DOKKU_GLOBAL_FLAGS") {
+            self.flags = flags.split_whitespace().map(str::to_owned).collect();
+        }
     }
 
     fn take(argv: &[String]) -> Outcome<Self> {
@@ -373,6 +448,7 @@ impl Globals {
             app: None,
             quiet: false,
             force: false,
+            tracing: Tracing::Off,
             flags: argv
                 .iter()
                 .filter(|word| word.starts_with("--") && word.len() > 2)
@@ -385,6 +461,7 @@ impl Globals {
             match word.as_str() {
                 "--quiet" => globals.quiet = true,
                 "--force" => globals.force = true,
+                "--trace" => globals.tracing = Tracing::On,
                 "--app" => {
                     let app = words
                         .next()

@@ -36,8 +36,8 @@ pub use commands_page::commands_page;
 pub use control::{Control, ControlSettings, Parts};
 pub use failure::{Failure, Outcome};
 pub use session::{
-    Actor, Front, HookCall, Io, Outlet, Output, RawTerminal, Request, Terminal, TerminalMode,
-    outlets,
+    Actor, Front, HookCall, Io, Outlet, Output, PASSED_ON, RawTerminal, Request, Terminal,
+    TerminalMode, outlets,
 };
 pub use table::{Command, commands, nouns};
 pub use verbs::ssh_keys::parse_key;

@@ -10,6 +10,7 @@ mod retire;
 mod route;
 pub(crate) mod settings;
 mod shape;
+mod workbench;
 
 pub(crate) use build::Source;
 pub(crate) use deploy::{Candidate, Rollout};

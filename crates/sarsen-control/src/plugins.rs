@@ -1,12 +1,19 @@
 //! Where plugins come in: triggers at the ends of stages and of an app's life, commands that none of ours is, help.
 
+pub(crate) mod answers;
+mod gate;
+mod identity;
+mod moments;
+mod values;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sarsen_plugins::{
-    Call as Script, Dispatch, Exit, Output, PluginError, Run, Stdin, Streams, Trigger,
+    Call as Script, Detail, Dispatch, Exit, Output, PluginError, Run, Stdin, Streams, Trigger,
     TriggerReport,
 };
-use sarsen_store::NewEvent;
+use sarsen_store::{NewEvent, PluginRun};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +27,8 @@ use crate::pipeline::Job;
 use crate::session::Actor;
 use crate::table;
 
+pub(crate) use self::identity::Identity;
+
 /// A plugin that takes longer to say what its commands are is left out of help.
 const HELP_LIMIT: Duration = Duration::from_secs(2);
 
@@ -32,8 +41,11 @@ impl From<PluginError> for Failure {
 /// A command that is none of ours, and who gave it.
 pub(crate) struct Foreign<'a> {
     pub actor: &'a Actor,
+    pub identity: &'a Identity,
     pub words: &'a [String],
     pub env: Vec<(String, String)>,
+    pub folder: Option<PathBuf>,
+    pub tracing: Tracing,
     pub stdin: Box<dyn AsyncRead + Send + Unpin>,
     pub gone: CancellationToken,
 }
@@ -45,20 +57,25 @@ impl Control {
             return Ok(());
         }
         let mut call = Script::new(args, Output::Log(&job.log));
-        call.env = vec![
-            ("SSH_NAME".to_owned(), job.author.clone()),
-            ("NAME".to_owned(), job.author.clone()),
-            ("DOKKU_BUILD_ID".to_owned(), job.build.to_string()),
-        ];
+        call.env = self.author_env(job).await?;
         let fired = tokio::select! {
             fired = Box::pin(self.plugins.trigger(&trigger, call)) => fired?,
             // Dropping the call stops the script.
             () = job.cancelled().cancelled() => return Err(Failure::new("The deploy was cancelled")),
         };
-        record(&fired);
+        self.record(&fired).await;
         fired
             .failed()
             .map_or(Ok(()), |run| Err(Failure::new(format!("Stopped by {run}"))))
+    }
+
+    /// Variables of scripts inside a deploy.
+    async fn author_env(&self, job: &Job) -> Outcome<Vec<(String, String)>> {
+        let keys = self.store.ssh_keys().list().await?;
+        let is_key = keys.iter().any(|key| key.name.as_str() == job.author);
+        let mut env = Identity::of_author(&job.author, is_key).env();
+        env.push(("DOKKU_BUILD_ID".to_owned(), job.build.to_string()));
+        Ok(env)
     }
 
     /// The same where nothing can be stopped any more: a failure is said.
@@ -79,7 +96,7 @@ impl Control {
             fired = Box::pin(self.plugins.trigger(&trigger, call)) => fired?,
             () = self.shutdown.cancelled() => return Err(Failure::new("The daemon is about to end")),
         };
-        record(&fired);
+        self.record(&fired).await;
         let spoke = |run: &&Run| run.exit.is_success() && !run.last_words.is_empty();
         for run in fired.runs.iter().filter(spoke) {
             tracing::info!(plugin.name = %run.plugin, "{}: {}", run.script, run.last_words);
@@ -104,17 +121,22 @@ impl Control {
     pub(crate) async fn offer(&self, foreign: Foreign<'_>, out: &mut Out) -> Outcome<Option<()>> {
         let Foreign {
             actor,
+            identity,
             words,
             mut env,
+            folder,
+            tracing,
             stdin,
             gone,
         } = foreign;
         let words = authorise(actor, Action::Host, words)?;
-        env.extend(caller(actor));
+        env.extend(identity.env());
         let mut lent = Lent::of(out);
+        lent.tracing = tracing;
         let call = Script {
             args: Vec::new(),
             env,
+            folder: folder.filter(|folder| folder.is_dir()),
             stdin: Stdin::From(stdin),
             output: lent.output(),
         };
@@ -128,6 +150,7 @@ impl Control {
             return Ok(None);
         };
         self.audit_foreign(actor, &words, &run).await;
+        self.remember(std::slice::from_ref(&run)).await;
         match &run.exit {
             Exit::Code(0) => Ok(Some(())),
             // It has spoken for itself.
@@ -154,9 +177,28 @@ impl Control {
         }
     }
 
+    /// Says and remembers how scripts ended.
+    pub(crate) async fn record(&self, fired: &TriggerReport) {
+        for skipped in &fired.skipped {
+            tracing::warn!("{skipped}");
+        }
+        self.remember(&fired.runs).await;
+    }
+
+    /// A report that is not complete is no reason to fail.
+    async fn remember(&self, runs: &[Run]) {
+        if runs.is_empty() {
+            return;
+        }
+        let rows: Vec<_> = runs.iter().map(row_of).collect();
+        if let Err(error) = self.store.plugin_runs().append(&rows).await {
+            tracing::warn!(%error, "cannot remember how scripts of plugins ended");
+        }
+    }
+
     /// The plugins' part of help; nothing when there is none.
-    pub(crate) async fn foreign_help(&self, out: &mut Out) -> Outcome {
-        let mut lines = self.plugins.help(HELP_LIMIT).await?;
+    pub(crate) async fn foreign_help(&self, out: &mut Out, detail: Detail) -> Outcome {
+        let mut lines = self.plugins.help(HELP_LIMIT, detail).await?;
         if lines.is_empty() {
             return Ok(());
         }
@@ -173,6 +215,14 @@ pub(crate) struct Lent {
     stdout: Box<dyn AsyncWrite + Send + Unpin>,
     stderr: Box<dyn AsyncWrite + Send + Unpin>,
     quiet: bool,
+    tracing: Tracing,
+}
+
+/// Whether `--trace` was given: each line of a script says whose it is, and scripts show what they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tracing {
+    Off,
+    On,
 }
 
 impl Lent {
@@ -185,6 +235,7 @@ impl Lent {
             stdout,
             stderr,
             quiet,
+            tracing: Tracing::Off,
         }
     }
 
@@ -193,6 +244,7 @@ impl Lent {
         Output::Streams(Streams {
             stdout: &mut *self.stdout,
             stderr: &mut *self.stderr,
+            tagged: self.tracing == Tracing::On,
         })
     }
 
@@ -202,24 +254,11 @@ impl Lent {
     }
 }
 
-/// Variables that tell a script who called.
-pub(crate) fn caller(actor: &Actor) -> Vec<(String, String)> {
-    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    match actor {
-        Actor::Local { user } => vec![pair("SSH_USER", user), pair("SSH_NAME", "default")],
-        Actor::Key {
-            name, fingerprint, ..
-        } => vec![
-            pair("SSH_USER", "dokku"),
-            pair("SSH_NAME", name.as_str()),
-            pair("NAME", name.as_str()),
-            pair("FINGERPRINT", fingerprint),
-        ],
-    }
-}
-
 /// When help is asked for about something that is not ours: the words that ask a plugin for it.
-pub(crate) fn help_elsewhere(words: &[String]) -> Option<Vec<String>> {
+pub(crate) fn help_elsewhere(
+    words: &[String],
+    is_plugin: impl Fn(&str) -> bool,
+) -> Option<Vec<String>> {
     let (name, arguments) = words.split_first()?;
     let subject = if name == "help" {
         arguments.iter().find(|word| !word.starts_with('-'))?
@@ -228,7 +267,9 @@ pub(crate) fn help_elsewhere(words: &[String]) -> Option<Vec<String>> {
     };
     let noun = subject.split(':').next().unwrap_or_default();
     let ours = |command: &table::Command| command.name.split(':').next() == Some(noun);
-    if table::commands().any(ours) {
+    // A plugin that has the name of an addon has taken its place.
+    let replaced = !table::nouns().contains(&noun) && is_plugin(noun);
+    if table::commands().any(ours) && !replaced {
         return None;
     }
     Some(if name == "help" {
@@ -248,14 +289,20 @@ pub(crate) fn failure_of(run: &Run) -> Failure {
     Failure::new(format!("Stopped by {run}{said}"))
 }
 
-fn record(fired: &TriggerReport) {
-    let trigger = &fired.trigger;
-    for run in &fired.runs {
-        let millis = run.duration.as_millis();
-        tracing::debug!(plugin.name = %run.plugin, exit_code = run.exit.code(), millis, "{trigger} ended");
-    }
-    for skipped in &fired.skipped {
-        tracing::warn!("{skipped}");
+fn row_of(run: &Run) -> PluginRun {
+    let millis = run.duration.as_millis();
+    tracing::debug!(plugin.name = %run.plugin, exit_code = run.exit.code(), millis, "{} ended", run.script);
+    let failure = match &run.exit {
+        Exit::Code(0) => String::new(),
+        exit => exit.to_string(),
+    };
+    PluginRun {
+        plugin: run.plugin.to_string(),
+        script: run.script.clone(),
+        at_ms: 0,
+        millis: i64::try_from(millis).unwrap_or(i64::MAX),
+        exit_code: run.exit.code(),
+        failure,
     }
 }
 
@@ -277,7 +324,7 @@ mod tests {
             "apps:create --help",
             "help ps:scale",
         ] {
-            assert_eq!(help_elsewhere(&words(ours)), None, "{ours}");
+            assert_eq!(help_elsewhere(&words(ours), |_| true), None, "{ours}");
         }
         for (asked, passed) in [
             ("help hello", "hello:help"),
@@ -286,7 +333,7 @@ mod tests {
             ("hello:say --help", "hello:say --help"),
         ] {
             assert_eq!(
-                help_elsewhere(&words(asked)),
+                help_elsewhere(&words(asked), |_| false),
                 Some(words(passed)),
                 "{asked}"
             );

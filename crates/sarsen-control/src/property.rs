@@ -70,6 +70,11 @@ pub(crate) fn repository_path(value: &str) -> Result<(), Invalid> {
 }
 
 impl Concern {
+    /// Whether there is a property of this name.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.properties.iter().any(|property| property.key == key)
+    }
+
     fn property(&self, key: &str) -> Outcome<&'static Property> {
         self.properties
             .iter()
@@ -215,6 +220,7 @@ pub(crate) async fn apps_to_report(control: &Control, call: &mut Call) -> Outcom
         return Ok(vec![AppName::clone(app)]);
     }
     let apps = control.store.apps().list().await?;
+    let apps = control.visible(&call.identity, apps).await?;
     if apps.is_empty() {
         call.out
             .warn("You haven't deployed any applications yet")

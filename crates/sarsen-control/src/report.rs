@@ -44,7 +44,7 @@ pub(crate) async fn print(
     };
     match chosen.as_slice() {
         [] if json => call.out.line(&to_json(kind, fields)).await,
-        [] => call.out.bytes(to_text(kind, name, fields).as_bytes()).await,
+        [] => call.out.bytes(text(kind, name, fields).as_bytes()).await,
         [_] if json => Err(Failure::new(
             "--format json cannot be combined with a field flag",
         )),
@@ -66,7 +66,8 @@ fn is_field(flag: &str) -> bool {
     !matches!(flag, "--format" | "--global" | "--all")
 }
 
-fn to_text(kind: &ReportKind, name: &str, fields: &Fields) -> String {
+/// One section as people read it.
+pub(crate) fn text(kind: &ReportKind, name: &str, fields: &Fields) -> String {
     let width = fields
         .keys()
         .map(|key| key.len() + 2)
@@ -123,7 +124,7 @@ mod tests {
     fn text_is_aligned_like_dokkus() {
         let fields = Fields::from([("git-sha".to_owned(), "abc".to_owned())]);
         assert_eq!(
-            to_text(&GIT, "app", &fields),
+            text(&GIT, "app", &fields),
             "=====> app git information\n       Git sha:                       abc\n"
         );
     }

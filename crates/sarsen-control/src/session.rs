@@ -2,6 +2,7 @@
 
 mod streams;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -64,7 +65,26 @@ pub struct Request {
     pub git_protocol: Option<String>,
     /// Where the caller stands on this host; none when the caller is elsewhere.
     pub folder: Option<PathBuf>,
+    /// Variables of a caller on this host that change what a command does: see [`PASSED_ON`].
+    pub variables: BTreeMap<String, String>,
 }
+
+/// What the client on this host passes on of its environment. Scripts of plugins set some of it for the commands that
+/// they call.
+pub const PASSED_ON: &[&str] = &[
+    "DOKKU_APPS_FORCE_DELETE",
+    "DOKKU_GLOBAL_FLAGS",
+    "DOKKU_QUIET_OUTPUT",
+    "DOKKU_TRACE",
+    "FINGERPRINT",
+    "NAME",
+    WITHIN,
+    "SSH_NAME",
+    "SSH_USER",
+];
+
+/// Set for scripts of plugins: what they call was let in already, and is done for whoever called them.
+pub(crate) const WITHIN: &str = "SARSEN_WITHIN_PLUGIN";
 
 /// The caller's terminal.
 #[derive(Debug, Clone)]

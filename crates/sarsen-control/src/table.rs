@@ -15,6 +15,7 @@ use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::output::Out;
 use crate::pipeline::Viewer;
+use crate::plugins::Identity;
 use crate::session::{Actor, Terminal};
 use crate::verbs;
 
@@ -56,6 +57,8 @@ pub(crate) use verb;
 pub struct Call {
     /// Who says it.
     pub actor: Actor,
+    /// Who it is carried out for, as plugins are told.
+    pub(crate) identity: Identity,
     /// The verb.
     pub command: &'static Command,
     /// Its arguments; an `<app>` is among the words still.

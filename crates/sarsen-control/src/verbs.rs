@@ -29,6 +29,7 @@ pub(crate) mod scheduler;
 pub(crate) mod ssh_keys;
 pub(crate) mod url;
 
+use crate::property::Concern;
 use crate::table::Command;
 
 /// Every noun's verbs, in the order of help.
@@ -61,3 +62,18 @@ pub(crate) const ALL: &[&[Command]] = &[
     ssh_keys::COMMANDS,
     url::COMMANDS,
 ];
+
+/// The properties of a noun, by its name.
+pub(crate) fn concern(plugin: &str) -> Option<&'static Concern> {
+    let all: [&'static Concern; 8] = [
+        &apps::CONCERN,
+        &builder::CONCERN,
+        &builder::DOCKERFILE,
+        &builds::CONCERN,
+        &buildpacks::CONCERN,
+        &git::CONCERN,
+        &logs::CONCERN,
+        &ps::CONCERN,
+    ];
+    all.into_iter().find(|concern| concern.plugin == plugin)
+}

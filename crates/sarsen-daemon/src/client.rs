@@ -42,6 +42,10 @@ pub fn run(socket: &Path, argv: Vec<String>, environment: Environment<'_>) -> u8
         terminal: screen.as_ref().map(Screen::describe),
         git_protocol: text("GIT_PROTOCOL"),
         folder: std::env::current_dir().ok(),
+        variables: sarsen_control::PASSED_ON
+            .iter()
+            .filter_map(|&name| Some((name.to_owned(), text(name)?)))
+            .collect(),
     });
     converse(socket, call, &mut streams, screen.as_ref())
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::client;
 use crate::config::{DEFAULT_SOCKET, Loaded, Sources};
 use crate::vars::Vars;
-use crate::{doctor, serve, setup};
+use crate::{doctor, plugn, serve, setup};
 use options::Options;
 
 pub use options::NamedKey;
@@ -36,11 +36,15 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
     {
         return client::hook(socket, &environment);
     }
+    let is_plugn = program.file_name().is_some_and(|name| name == "plugn");
     let words: Result<Vec<String>, OsString> = arguments.map(OsString::into_string).collect();
     let words = match words {
         Ok(words) => words,
         Err(word) => return misused(&format!("{} is not UTF-8", word.display())),
     };
+    if is_plugn {
+        return plugn::run(socket, &words, &environment);
+    }
     match words.split_first() {
         Some((word, rest)) if word == "serve" => {
             with_config(SERVE, rest, vars, |loaded, _| serve::run(loaded, vars))

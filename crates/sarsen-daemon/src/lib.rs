@@ -5,6 +5,7 @@ pub mod command;
 pub mod config;
 pub mod doctor;
 pub mod house;
+mod plugn;
 pub mod probe;
 pub mod serve;
 pub mod setup;

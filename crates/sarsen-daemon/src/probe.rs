@@ -45,6 +45,7 @@ pub fn ask_with(socket: &Path, words: &[&str], stdin: &[u8]) -> io::Result<Optio
         terminal: None,
         git_protocol: None,
         folder: None,
+        variables: std::collections::BTreeMap::new(),
     });
     Frame::hello(call)?.write_to(&mut stream)?;
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

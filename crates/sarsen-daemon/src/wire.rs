@@ -3,6 +3,7 @@
 //! The client says hello and waits. It sends standard input only when pulled, one chunk for each pull: so a command that reads nothing
 //! leaves its caller's input alone (`while read app; do sarsen … ; done < list`), and nothing unread piles up on our side.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
 
@@ -74,6 +75,9 @@ pub struct Run {
     /// Where the client stands, for file names among the words.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// Those of its variables that change what a command does.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
 }
 
 /// The client's terminal.

@@ -12,6 +12,7 @@ mod repos;
 mod serve;
 mod submodules;
 mod tree;
+mod workbench;
 
 pub use error::GitError;
 pub use plan::{Accepted, Deploy, DeployBranch, PushPlan, RefUpdate, plan_push};
@@ -19,3 +20,4 @@ pub use repos::{CommitInfo, RepoSettings, Repos};
 pub use serve::{GitIo, ReceiveOptions};
 pub use submodules::{SubmoduleContext, SubmodulePolicy};
 pub use tree::{ExtraFile, Quarantine, SourceTree, Survey, TarOptions, TarStream, TreeLimits};
+pub use workbench::Workbench;

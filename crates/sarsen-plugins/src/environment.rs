@@ -15,17 +15,8 @@ use crate::process::Env;
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Labels that Dokku puts on every container it starts, in the form of arguments for `docker run`.
 const LABELS: &str = "--label=org.label-schema.schema-version=1.0 --label=org.label-schema.vendor=dokku --label=dokku";
-/// What scripts call to fire triggers. They call it hundreds of times, so it hands over at once.
-const PLUGN: &str = "\
-#!/bin/sh
-# What plugin scripts use of plugn, by way of the daemon.
-case \"$1\" in
-trigger) shift; exec dokku plugin:trigger \"$@\" ;;
-list) exec dokku plugin:list ;;
-version) echo 'plugn: sarsen' ;;
-*) echo \" !     plugn: '$1' is not supported, only trigger, list and version\" >&2; exit 1 ;;
-esac
-";
+
+const SUDO: &str = include_str!("../../../plugins/core/tools/sudo");
 
 /// The variables that every script gets.
 pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
@@ -34,6 +25,7 @@ pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
     let name = user.as_ref().map_or("root", |user| user.name.as_str());
     let home = user.as_ref().map_or(Path::new("/"), |user| &user.dir);
     let core = settings.lib_root.join("core-plugins");
+    let logs = settings.lib_root.join("logs");
     let mut path = OsString::from(tools);
     path.push(":");
     path.push(SYSTEM_PATH);
@@ -66,6 +58,14 @@ pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
             core.join("enabled").into(),
         ),
         ("PLUGIN_CORE_PATH".into(), core.into()),
+        ("DOKKU_LOGS_DIR".into(), logs.clone().into()),
+        ("DOKKU_LOGS_HOST_DIR".into(), logs.clone().into()),
+        (
+            "DOKKU_EVENTS_LOGFILE".into(),
+            logs.join("events.log").into(),
+        ),
+        ("DOKKU_IMAGE".into(), settings.stack_image.clone().into()),
+        ("DOKKU_DISTRO".into(), distribution().into()),
         ("DOKKU_PID".into(), std::process::id().to_string().into()),
     ];
     let group = group.as_ref().map_or(name, |group| group.name.as_str());
@@ -82,11 +82,19 @@ pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
         ("DOKKU_CONTAINER_LABEL", "dokku"),
         ("DOKKU_GLOBAL_BUILD_ARGS", LABELS),
         ("DOKKU_GLOBAL_RUN_ARGS", LABELS),
+        ("DOKKU_CNB_BUILDER", "heroku/builder:24"),
     ] {
         env.push((key.into(), value.into()));
     }
     env.extend(settings.env.iter().cloned());
     env
+}
+
+/// `debian`, as the host calls itself.
+fn distribution() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let id = text.lines().find_map(|line| line.strip_prefix("ID="));
+    id.unwrap_or("linux").trim_matches('"').to_owned()
 }
 
 /// Makes the folder that stands first in the path of scripts.
@@ -99,20 +107,35 @@ fn make(tools: &Path, binary: &Path) -> io::Result<()> {
     fs::create_dir_all(tools)?;
     // Beside it first, then renamed: scripts of an earlier daemon may be running.
     let beside = tools.join(".new");
-    for name in ["dokku", "sarsen"] {
+    // What the program is called says what it does.
+    for name in ["dokku", "plugn", "sarsen"] {
         remove(&beside)?;
         symlink(binary, &beside)?;
         fs::rename(&beside, tools.join(name))?;
     }
-    remove(&beside)?;
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o755)
-        .open(&beside)?;
-    file.write_all(PLUGN.as_bytes())?;
-    drop(file);
-    fs::rename(&beside, tools.join("plugn"))
+    if !SYSTEM_PATH
+        .split(':')
+        .any(|folder| Path::new(folder).join("sudo").is_file())
+    {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(&beside)?;
+        file.write_all(SUDO.as_bytes())?;
+        drop(file);
+        fs::rename(&beside, tools.join("sudo"))?;
+    }
+    Ok(())
+}
+
+/// Folders of the host that `install` scripts write into. A host without sudo or cron does not have them.
+pub(crate) fn host_folders() {
+    for folder in ["/etc/sudoers.d", "/etc/cron.d"] {
+        if let Err(error) = fs::create_dir_all(folder) {
+            tracing::info!(%error, "{folder} cannot be made: plugins that write there will say so");
+        }
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -21,6 +21,9 @@ pub enum PluginError {
         "Plugin {0} is installed already: 'plugin:uninstall {0}' first, or choose another name with --name"
     )]
     Taken(PluginName),
+    /// It belongs to the daemon.
+    #[error("Plugin {0} is part of the daemon: it can neither be removed nor disabled nor updated")]
+    Core(PluginName),
     /// It is enabled already.
     #[error("Plugin {0} is enabled already")]
     Enabled(PluginName),

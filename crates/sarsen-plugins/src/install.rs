@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use sarsen_domain::{Branch, CommitId};
 use tokio_util::task::TaskTracker;
 
 use crate::error::PluginError;
+use crate::manifest::Manifest;
 use crate::name::PluginName;
 use crate::output::Output;
 use crate::process::{Env, Program, run};
@@ -55,9 +55,7 @@ impl Fetch<'_> {
             source_url: self.source.shown(),
             ..Record::default()
         };
-        if let (Some(_), Source::Download(_) | Source::Archive(_) | Source::Folder(_)) =
-            (self.committish, self.source)
-        {
+        if self.committish.is_some() && !self.is_git() {
             return Err(fetch_error("--committish belongs to a git repository"));
         }
         let into = self.workshop.join("plugin");
@@ -68,9 +66,61 @@ impl Fetch<'_> {
                 unpack_file(file, into).await?
             }
             Source::Archive(path) => unpack_file(path.clone(), into).await?,
-            Source::Folder(path) => copy_folder(path.clone(), into).await?,
+            Source::Local(path) if is_repository(path) => {
+                self.clone_repository(&record.source_url.clone(), &into, &mut record)
+                    .await?
+            }
+            Source::Folder(path) | Source::Local(path) => copy_folder(path.clone(), into).await?,
         };
         Ok((folder, record))
+    }
+
+    fn is_git(&self) -> bool {
+        match self.source {
+            Source::Git(_) => true,
+            Source::Local(path) => is_repository(path),
+            Source::Download(_) | Source::Archive(_) | Source::Folder(_) => false,
+        }
+    }
+
+    /// Brings a clone up to date, in place: what its scripts have put there stays. Without a committish, one that was
+    /// asked for earlier holds.
+    pub(crate) async fn update(
+        &self,
+        folder: &Path,
+        mut record: Record,
+    ) -> Result<Updated, PluginError> {
+        if !folder.join(".git").exists() {
+            return Ok(Updated::NotGit);
+        }
+        if self.committish.is_none() && record.branch.is_empty() {
+            return Ok(Updated::Pinned(record.committish));
+        }
+        self.git(folder, &["fetch", "--quiet", "--tags", "--prune", "origin"])
+            .await?;
+        let branch = Branch::parse(&record.branch);
+        let wanted = match self.committish {
+            Some(wanted) => {
+                wanted.as_str().clone_into(&mut record.committish);
+                record.branch.clear();
+                wanted.clone()
+            }
+            None => branch?,
+        };
+        let commit = self.resolve(folder, &wanted, &mut record).await?;
+        self.git(
+            folder,
+            &["checkout", "--quiet", "--detach", commit.as_str(), "--"],
+        )
+        .await?;
+        let before = std::mem::replace(&mut record.commit, commit.to_string());
+        if let Err(why) = Manifest::read(folder) {
+            self.git(folder, &["checkout", "--quiet", "--detach", &before, "--"])
+                .await?;
+            let name = self.name.clone();
+            return Err(PluginError::Broken { name, why });
+        }
+        Ok(Updated::At(record))
     }
 
     async fn clone_repository(
@@ -137,10 +187,19 @@ impl Fetch<'_> {
             ("GIT_TERMINAL_PROMPT".into(), "0".into()),
             (
                 "GIT_CONFIG_COUNT".into(),
-                GIT_CONFIG.len().to_string().into(),
+                (GIT_CONFIG.len() + 1).to_string().into(),
             ),
         ];
-        for (index, (key, value)) in GIT_CONFIG.iter().enumerate() {
+        // A repository of this host is read because somebody on this host named it.
+        let file = if matches!(self.source, Source::Local(_)) {
+            "user"
+        } else {
+            "never"
+        };
+        let config = GIT_CONFIG
+            .into_iter()
+            .chain([("protocol.file.allow", file)]);
+        for (index, (key, value)) in config.enumerate() {
             env.push((format!("GIT_CONFIG_KEY_{index}").into(), key.into()));
             env.push((format!("GIT_CONFIG_VALUE_{index}").into(), value.into()));
         }
@@ -199,7 +258,7 @@ impl Fetch<'_> {
             args: arguments.iter().map(OsString::from).collect(),
             env,
             folder,
-            stdin: Stdio::null(),
+            stdin: None,
             limit: Some(FETCH_LIMIT),
         };
         let run = run(program, &mut Output::Kept, self.tasks).await;
@@ -212,6 +271,24 @@ impl Fetch<'_> {
         };
         Err(fetch_error(&format!("{} {}{reason}", run.script, run.exit)))
     }
+}
+
+/// What came of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Updated {
+    /// It is there now.
+    At(Record),
+    /// It stays at the tag or commit that was asked for.
+    Pinned(String),
+    /// It was copied or unpacked: there is nowhere to look for a newer one.
+    NotGit,
+}
+
+/// Bare, or with a folder of files.
+fn is_repository(path: &Path) -> bool {
+    [path.to_owned(), path.join(".git")]
+        .iter()
+        .any(|path| path.join("objects").is_dir() && path.join("HEAD").is_file())
 }
 
 fn fetch_error(why: &str) -> PluginError {

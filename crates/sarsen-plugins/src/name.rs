@@ -59,26 +59,140 @@ macro_rules! triggers {
 }
 
 triggers! {
+    /// APP url|urls; prints what is shown instead
+    AppUrls = "app-urls",
+    /// BUILDER_TYPE APP FOLDER IMAGE; prints the image to build on
+    BuilderCreateDokkuImage = "builder-create-dokku-image",
+    /// APP FOLDER; the first line is the builder
+    BuilderDetect = "builder-detect",
+    /// BUILDER_TYPE APP FOLDER IMAGE; prints the image to build on
+    BuilderDokkuImage = "builder-dokku-image",
+    /// APP CONTAINER_ID PROC PORT IP INDEX
+    CheckDeploy = "check-deploy",
+    /// APP INTERNAL_PORT INTERNAL_IP IMAGE_TAG
+    CorePostDeploy = "core-post-deploy",
+    /// APP FOLDER REV
+    CorePostExtract = "core-post-extract",
+    /// SCHEDULER; prints lines of a crontab
+    CronEntries = "cron-entries",
+    /// Nothing: packages of the host are to be installed
+    Dependencies = "dependencies",
+    /// APP SOURCE_TYPE METADATA
+    DeploySourceSet = "deploy-source-set",
+    /// APP IMAGE_SOURCE_TYPE; prints flags
+    DockerArgsBuild = "docker-args-build",
+    /// APP IMAGE_TAG PROC INDEX; prints flags
+    DockerArgsDeploy = "docker-args-deploy",
+    /// APP IMAGE_SOURCE_TYPE; prints flags
+    DockerArgsProcessBuild = "docker-args-process-build",
+    /// APP IMAGE_SOURCE_TYPE IMAGE_TAG PROC INDEX; prints flags
+    DockerArgsProcessDeploy = "docker-args-process-deploy",
+    /// APP IMAGE_SOURCE_TYPE IMAGE_TAG; prints flags
+    DockerArgsProcessRun = "docker-args-process-run",
+    /// APP IMAGE_TAG; prints flags
+    DockerArgsRun = "docker-args-run",
+    /// APP
+    GitPostPull = "git-post-pull",
+    /// APP
+    GitPrePull = "git-pre-pull",
+    /// Nothing: a plugin was installed
+    Install = "install",
+    /// APP SUBDOMAIN VHOST; prints another name
+    NginxHostname = "nginx-hostname",
+    /// OLD NEW
+    PostAppClone = "post-app-clone",
+    /// OLD NEW
+    PostAppCloneSetup = "post-app-clone-setup",
+    /// OLD NEW
+    PostAppRename = "post-app-rename",
+    /// OLD NEW
+    PostAppRenameSetup = "post-app-rename-setup",
+    /// BUILDER_TYPE APP FOLDER
+    PostBuild = "post-build",
+    /// APP FOLDER
+    PostBuildBuildpack = "post-build-buildpack",
+    /// APP
+    PostBuildDockerfile = "post-build-dockerfile",
+    /// APP FOLDER
+    PostBuildPack = "post-build-pack",
+    /// APP
+    PostCertsRemove = "post-certs-remove",
+    /// APP
+    PostCertsUpdate = "post-certs-update",
+    /// APP set|unset|clear KEY…
+    PostConfigUpdate = "post-config-update",
+    /// app CONTAINER_ID APP PHASE PROC
+    PostContainerCreate = "post-container-create",
     /// APP
     PostCreate = "post-create",
     /// APP IMAGE_TAG
-    PreDelete = "pre-delete",
-    /// APP IMAGE_TAG
     PostDelete = "post-delete",
-    /// OLD NEW
-    PostAppRenameSetup = "post-app-rename-setup",
-    /// OLD NEW
-    PostAppRename = "post-app-rename",
-    /// BUILDER_TYPE APP IMAGE
-    PostReleaseBuilder = "post-release-builder",
-    /// APP IMAGE_TAG
-    PreDeploy = "pre-deploy",
     /// APP INTERNAL_PORT INTERNAL_IP IMAGE_TAG
     PostDeploy = "post-deploy",
-    /// Nothing: a plugin was installed.
-    Install = "install",
+    /// APP ACTION DOMAIN…
+    PostDomainsUpdate = "post-domains-update",
+    /// APP FOLDER REV
+    PostExtract = "post-extract",
+    /// APP ACTION
+    PostProxyPortsUpdate = "post-proxy-ports-update",
+    /// SERVER USER
+    PostRegistryLogin = "post-registry-login",
+    /// BUILDER_TYPE APP IMAGE
+    PostReleaseBuilder = "post-release-builder",
+    /// APP VALUE
+    PostStackSet = "post-stack-set",
+    /// APP
+    PostStop = "post-stop",
+    /// BUILDER_TYPE APP FOLDER
+    PreBuild = "pre-build",
+    /// APP FOLDER
+    PreBuildBuildpack = "pre-build-buildpack",
+    /// APP
+    PreBuildDockerfile = "pre-build-dockerfile",
+    /// APP FOLDER
+    PreBuildPack = "pre-build-pack",
+    /// APP IMAGE_TAG
+    PreDelete = "pre-delete",
+    /// APP IMAGE_TAG
+    PreDeploy = "pre-deploy",
+    /// APP
+    PreDisableVhost = "pre-disable-vhost",
+    /// APP
+    PreEnableVhost = "pre-enable-vhost",
+    /// APP BUILDER_TYPE FOLDER REV
+    PreReceiveApp = "pre-receive-app",
+    /// BUILDER_TYPE APP IMAGE
+    PreReleaseBuilder = "pre-release-builder",
+    /// APP IMAGE_TAG
+    PreReleaseBuildpack = "pre-release-buildpack",
+    /// APP IMAGE_TAG
+    PreReleaseDockerfile = "pre-release-dockerfile",
+    /// APP IMAGE_TAG
+    PreReleasePack = "pre-release-pack",
+    /// Nothing: apps are to be started again
+    PreRestore = "pre-restore",
+    /// APP
+    PreStart = "pre-start",
+    /// APP
+    ProxyDisable = "proxy-disable",
+    /// APP
+    ProxyEnable = "proxy-enable",
+    /// APP REV REFNAME
+    ReceiveBranch = "receive-branch",
+    /// APP; prints a section
+    Report = "report",
+    /// APP PROC
+    SchedulerPostDeployProcess = "scheduler-post-deploy-process",
+    /// SCHEDULER APP CONTAINER_ID EXIT_CODE
+    SchedulerPostRun = "scheduler-post-run",
     /// PLUGIN
     Uninstall = "uninstall",
+    /// Nothing: plugins were updated
+    Update = "update",
+    /// SSH_USER SSH_NAME WORD…
+    UserAuth = "user-auth",
+    /// SSH_USER SSH_NAME APP…; prints those that may be seen
+    UserAuthApp = "user-auth-app",
 }
 
 impl Trigger {

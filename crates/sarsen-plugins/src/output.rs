@@ -32,6 +32,8 @@ pub struct Streams<'a> {
     pub stdout: &'a mut (dyn AsyncWrite + Send + Unpin),
     /// Standard error.
     pub stderr: &'a mut (dyn AsyncWrite + Send + Unpin),
+    /// Whether each line begins with `[plugin] `.
+    pub tagged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,12 @@ pub(crate) struct Capture<'o, 'a> {
 
 impl<'o, 'a> Capture<'o, 'a> {
     pub(crate) fn new(plugin: &PluginName, output: &'o mut Output<'a>) -> Self {
-        let tag = if matches!(output, Output::TaggedLog(_)) {
+        let tagged = match output {
+            Output::TaggedLog(_) => true,
+            Output::Streams(streams) => streams.tagged,
+            Output::Kept | Output::Log(_) => false,
+        };
+        let tag = if tagged {
             format!("[{plugin}] ")
         } else {
             String::new()
@@ -85,7 +92,15 @@ impl<'o, 'a> Capture<'o, 'a> {
                     Stream::Stdout => &mut streams.stdout,
                     Stream::Stderr => &mut streams.stderr,
                 };
-                writer.write_all(bytes).await?;
+                if streams.tagged {
+                    let line = match stream {
+                        Stream::Stdout => &mut self.stdout_line,
+                        Stream::Stderr => &mut self.stderr_line,
+                    };
+                    writer.write_all(&tagged(&self.tag, line, bytes)).await?;
+                } else {
+                    writer.write_all(bytes).await?;
+                }
                 writer.flush().await?;
             }
         }
@@ -159,6 +174,22 @@ impl<'o, 'a> Capture<'o, 'a> {
     }
 }
 
+/// Puts the tag before each line that begins in these bytes; `line` remembers whether one is under way.
+fn tagged(tag: &str, line: &mut Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len() + tag.len());
+    for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+        if line.is_empty() {
+            text.extend_from_slice(tag.as_bytes());
+        }
+        text.extend_from_slice(piece);
+        line.clear();
+        if !piece.ends_with(b"\n") {
+            line.push(b'.');
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -198,6 +229,14 @@ mod tests {
             String::from_utf8(written).unwrap(),
             "[p] bad\n[p] one line\n[p] half\n"
         );
+    }
+
+    #[test]
+    fn a_line_that_comes_in_pieces_is_tagged_once() {
+        let mut line = Vec::new();
+        assert_eq!(tagged("[p] ", &mut line, b"one\ntw"), b"[p] one\n[p] tw");
+        assert_eq!(tagged("[p] ", &mut line, b"o\n"), b"o\n");
+        assert_eq!(tagged("[p] ", &mut line, b"x\n"), b"[p] x\n");
     }
 
     #[tokio::test]

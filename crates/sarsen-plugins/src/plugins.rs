@@ -4,7 +4,6 @@ mod commands;
 mod manage;
 
 use std::ffi::OsString;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use sarsen_domain::Progress;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::environment;
+pub use self::commands::Detail;
 use crate::error::PluginError;
 use crate::name::{PluginName, Trigger};
 use crate::output::Output;
@@ -23,6 +22,7 @@ use crate::report::{Run, TriggerReport};
 use crate::shelf::{Plugin, Script, Shelf};
 use crate::source::Source;
 use crate::stdin::{Shared, Stdin, feeding};
+use crate::{core, dokkurc, environment};
 
 /// What the host must know.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct PluginSettings {
     pub socket: PathBuf,
     /// Our own program, which scripts call as `dokku`.
     pub binary: PathBuf,
+    /// The image that buildpacks build on.
+    pub stack_image: String,
     /// Further variables for scripts, and for git and curl when they fetch a plugin.
     pub env: Vec<(OsString, OsString)>,
     /// How long one plugin may take over a trigger.
@@ -51,6 +53,8 @@ pub struct Call<'a> {
     pub args: Vec<String>,
     /// Variables of this use, such as who asked.
     pub env: Vec<(String, String)>,
+    /// Where it runs; in the plugin's own folder if nothing is said.
+    pub folder: Option<PathBuf>,
     /// What it reads.
     pub stdin: Stdin,
     /// Where its output goes.
@@ -84,6 +88,9 @@ pub struct Plugins(Arc<Inner>);
 struct Inner {
     shelf: Shelf,
     variables: Env,
+    dokku_root: PathBuf,
+    /// `plugn`
+    helper: PathBuf,
     /// The part of them that git and curl get, too.
     extra: Env,
     limit: Duration,
@@ -98,6 +105,7 @@ impl<'a> Call<'a> {
         Self {
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             env: Vec::new(),
+            folder: None,
             stdin: Stdin::Empty,
             output,
         }
@@ -109,15 +117,14 @@ impl Plugins {
     pub fn new(settings: &PluginSettings) -> Result<Self, PluginError> {
         let shelf = Shelf::open(&settings.root)?;
         manage::sweep(&settings.root);
-        for name in ["available", "enabled"] {
-            let folder = settings.lib_root.join("core-plugins").join(name);
-            fs::create_dir_all(&folder).map_err(PluginError::io("make the folder", &folder))?;
-        }
+        core::place(&settings.lib_root.join("core-plugins"), &settings.root)?;
         let tools = settings.root.join(".tools");
         environment::furnish(&tools, &settings.binary)?;
         Ok(Self(Arc::new(Inner {
             shelf,
             variables: environment::variables(settings, &tools),
+            helper: tools.join("plugn"),
+            dokku_root: settings.dokku_root.clone(),
             extra: settings.env.clone(),
             limit: settings.trigger_time_limit,
             tasks: settings.tasks.clone(),
@@ -143,6 +150,11 @@ impl Plugins {
             .shelf
             .enabled_names()
             .is_ok_and(|names| names.iter().any(answers))
+    }
+
+    /// Whether an enabled plugin is called so.
+    pub fn is_enabled(&self, name: &str) -> bool {
+        PluginName::parse(name).is_ok_and(|name| self.0.shelf.is_enabled(&name))
     }
 
     /// Fires a trigger: each enabled plugin that answers it runs, in order of names, until one fails.
@@ -176,6 +188,7 @@ impl Plugins {
         let Call {
             args,
             env,
+            folder,
             stdin,
             mut output,
         } = call;
@@ -188,8 +201,10 @@ impl Plugins {
                 let use_ = Use {
                     args: &args,
                     env: &env,
+                    folder: folder.as_deref(),
                     stdin: &stdin,
                     limit,
+                    through: None,
                 };
                 match self.run(script, use_, &mut output).await {
                     Ok(run) => {
@@ -240,32 +255,48 @@ impl Plugins {
             .shelf
             .find(&name)
             .map_err(|error| error.to_string())?;
-        let manifest = plugin
+        plugin
             .manifest
             .map_err(|why| format!("plugin {name}: {title} was skipped: {why}"))?;
-        let mut env = self.0.variables.clone();
-        for (key, value) in manifest.config {
-            env.push((
-                format!("CONFIG_{}", key.to_uppercase()).into(),
-                value.into(),
-            ));
-        }
+        let mut env = self.environment(&name);
         env.extend(
             use_.env
                 .iter()
                 .map(|(key, value)| (key.into(), value.into())),
         );
+        let (path, args) = match use_.through {
+            None => (path, use_.args.iter().map(OsString::from).collect()),
+            Some(helper) => {
+                let args = vec!["help-of".into(), "--all".into(), path.into_os_string()];
+                (helper.clone(), args)
+            }
+        };
         let program = Program {
             plugin: &name,
             title: &title,
             path,
-            args: use_.args.iter().map(OsString::from).collect(),
+            args,
             env,
-            folder: &plugin.folder,
-            stdin: use_.stdin.stdio().map_err(|error| error.to_string())?,
+            folder: use_.folder.unwrap_or(&plugin.folder),
+            stdin: use_.stdin.pipe(),
             limit: use_.limit,
         };
         Ok(run(program, output, &self.0.tasks).await)
+    }
+}
+
+impl Plugins {
+    /// What a plugin's scripts find: the administrator's variables, then the plugin's settings, then ours.
+    fn environment(&self, name: &PluginName) -> Env {
+        let mut env = dokkurc::variables(&self.0.dokku_root);
+        let settings = core::plugin_variables(self.0.shelf.root(), name.as_str(), &|key| {
+            let given = env.iter().rev().find(|(given, _)| *given == *key);
+            given.map(|(_, value)| value.clone())
+        });
+        env.extend(settings.into_iter().map(|(key, value)| (key.into(), value)));
+        // Ours come last: nothing can be put before the path or in place of the socket.
+        env.extend(self.0.variables.iter().cloned());
+        env
     }
 }
 
@@ -280,8 +311,11 @@ struct Found {
 struct Use<'a> {
     args: &'a [String],
     env: &'a [(String, String)],
+    folder: Option<&'a Path>,
     stdin: &'a Shared,
     limit: Option<Duration>,
+    /// The program that starts the script in our place.
+    through: Option<&'a PathBuf>,
 }
 
 /// Tells whoever reads along.

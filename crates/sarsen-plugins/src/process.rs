@@ -1,7 +1,7 @@
 //! Starting programs: the one place that decides what a script inherits, how long it may run and how it is stopped.
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, PipeReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -27,6 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const BUSY_RETRIES: usize = 20;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
+/// The kernel does not know what kind of program this is.
+const ENOEXEC: i32 = 8;
+/// Runs scripts without a first line, as it does for Dokku.
+const BASH: &str = "/bin/bash";
+
 /// Variables of a process; there are no others.
 pub(crate) type Env = Vec<(OsString, OsString)>;
 
@@ -40,7 +45,8 @@ pub(crate) struct Program<'a> {
     pub(crate) args: Vec<OsString>,
     pub(crate) env: Env,
     pub(crate) folder: &'a Path,
-    pub(crate) stdin: Stdio,
+    /// Nothing to read without.
+    pub(crate) stdin: Option<&'a PipeReader>,
     pub(crate) limit: Option<Duration>,
 }
 
@@ -70,26 +76,18 @@ pub(crate) async fn run(program: Program<'_>, output: &mut Output<'_>, tasks: &T
 async fn start(program: Program<'_>, tasks: &TaskTracker) -> Result<Process, String> {
     let (path, folder) = (program.path.clone(), program.folder);
     let mut command = Command::new(&path);
-    command
-        .args(program.args)
-        .current_dir(folder)
-        .env_clear()
-        .envs(program.env)
-        .stdin(program.stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut tries = 0;
-    let mut child = loop {
-        match command.spawn() {
-            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_RETRIES => {
-                tries += 1;
-                sleep(BUSY_PAUSE).await;
-            }
-            spawned => break spawned.map_err(|error| reason(&error, &path, folder))?,
+    command.args(&program.args);
+    furnish(&mut command, &program).map_err(|error| error.to_string())?;
+    let spawned = match spawn(&mut command).await {
+        Err(error) if error.raw_os_error() == Some(ENOEXEC) && is_text(&path) => {
+            let mut command = Command::new(BASH);
+            command.arg(&path).args(&program.args);
+            furnish(&mut command, &program).map_err(|error| error.to_string())?;
+            spawn(&mut command).await
         }
+        spawned => spawned,
     };
+    let mut child = spawned.map_err(|error| reason(&error, &path, folder))?;
     let group = child.id().and_then(|id| i32::try_from(id).ok());
     let group = group.ok_or("it ended at once")?;
     let pipes = (child.stdout.take(), child.stderr.take());
@@ -101,10 +99,54 @@ async fn start(program: Program<'_>, tasks: &TaskTracker) -> Result<Process, Str
     })
 }
 
+fn furnish(command: &mut Command, program: &Program<'_>) -> io::Result<()> {
+    let stdin = match &program.stdin {
+        None => Stdio::null(),
+        Some(pipe) => Stdio::from(pipe.try_clone()?),
+    };
+    command
+        .current_dir(program.folder)
+        .env_clear()
+        .envs(program.env.iter().map(|(key, value)| (key, value)))
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    Ok(())
+}
+
+async fn spawn(command: &mut Command) -> io::Result<Child> {
+    let mut tries = 0;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && tries < BUSY_RETRIES => {
+                tries += 1;
+                sleep(BUSY_PAUSE).await;
+            }
+            spawned => return spawned,
+        }
+    }
+}
+
+/// As bash decides whether a file could be a script.
+fn is_text(path: &Path) -> bool {
+    beginning(path).is_some_and(|bytes| !bytes.is_empty() && !bytes.contains(&0))
+}
+
+fn beginning(path: &Path) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .ok()?
+        .take(256)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    Some(bytes)
+}
+
 /// What a failed start means for whoever has to mend it.
 fn reason(error: &io::Error, path: &Path, folder: &Path) -> String {
-    /// The kernel does not know what kind of program this is.
-    const ENOEXEC: i32 = 8;
     let shown = path.display();
     if error.kind() == ErrorKind::NotFound {
         return match interpreter(path) {
@@ -122,18 +164,14 @@ fn reason(error: &io::Error, path: &Path, folder: &Path) -> String {
         );
     }
     if error.raw_os_error() == Some(ENOEXEC) {
-        return "it is neither a program for this machine nor a script that begins with #!"
-            .to_owned();
+        return "it is neither a program for this machine nor a script".to_owned();
     }
     error.to_string()
 }
 
 /// What the first line of a script names.
 fn interpreter(path: &Path) -> Option<String> {
-    use std::io::Read;
-    let mut start = [0_u8; 256];
-    let count = std::fs::File::open(path).ok()?.read(&mut start).ok()?;
-    let text = String::from_utf8_lossy(start.get(..count)?).into_owned();
+    let text = String::from_utf8_lossy(&beginning(path)?).into_owned();
     let line = text.strip_prefix("#!")?.lines().next()?.trim();
     line.split_whitespace().next().map(str::to_owned)
 }

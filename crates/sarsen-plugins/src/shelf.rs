@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::is_core;
 use crate::error::PluginError;
 use crate::manifest::Manifest;
 use crate::name::PluginName;
@@ -21,6 +22,8 @@ pub struct Plugin {
     pub name: PluginName,
     /// Where it lies.
     pub folder: PathBuf,
+    /// Whether it belongs to the daemon.
+    pub core: bool,
     /// Whether its scripts run.
     pub enabled: bool,
     /// What it says about itself, or why that cannot be read: such a plugin does not run.
@@ -99,7 +102,11 @@ impl Shelf {
     pub(crate) fn enabled_names(&self) -> Result<Vec<PluginName>, PluginError> {
         let folder = self.enabled();
         let names = names_in(&folder).map_err(PluginError::io("read", &folder))?;
-        Ok(names.into_iter().collect())
+        // The libraries answer no trigger and know no command.
+        Ok(names
+            .into_iter()
+            .filter(|name| !is_core(name.as_str()))
+            .collect())
     }
 
     /// Every plugin, running or not.
@@ -122,7 +129,7 @@ impl Shelf {
         fs::symlink_metadata(self.folder(name)).is_ok() || self.is_enabled(name)
     }
 
-    fn is_enabled(&self, name: &PluginName) -> bool {
+    pub(crate) fn is_enabled(&self, name: &PluginName) -> bool {
         fs::symlink_metadata(self.link(name)).is_ok()
     }
 
@@ -141,6 +148,7 @@ impl Shelf {
         };
         let record = fs::read_to_string(self.record_file(&name)).ok();
         Plugin {
+            core: is_core(name.as_str()),
             record: record.and_then(|text| serde_json::from_str(&text).ok()),
             name,
             folder,
@@ -181,11 +189,19 @@ impl Shelf {
 
     /// Takes the link away.
     pub(crate) fn disable(&self, name: &PluginName) -> Result<(), PluginError> {
+        refuse_core(name)?;
         if !self.find(name)?.enabled {
             return Err(PluginError::Disabled(name.clone()));
         }
         let link = self.link(name);
         fs::remove_file(&link).map_err(PluginError::io("remove the link", &link))
+    }
+
+    /// Writes down where a plugin comes from.
+    pub(crate) fn note(&self, name: &PluginName, record: &Record) -> Result<(), PluginError> {
+        let file = self.record_file(name);
+        let text = serde_json::to_string(record).unwrap_or_default();
+        fs::write(&file, text).map_err(PluginError::io("write", &file))
     }
 
     /// Puts a prepared folder on the shelf.
@@ -197,13 +213,12 @@ impl Shelf {
     ) -> Result<(), PluginError> {
         let folder = self.folder(name);
         fs::rename(prepared, &folder).map_err(PluginError::io("make", &folder))?;
-        let file = self.record_file(name);
-        let text = serde_json::to_string(record).unwrap_or_default();
-        fs::write(&file, text).map_err(PluginError::io("write", &file))
+        self.note(name, record)
     }
 
     /// Removes the link and the folder.
     pub(crate) fn remove(&self, name: &PluginName) -> Result<(), PluginError> {
+        refuse_core(name)?;
         let folder = self.folder(name);
         for file in [self.link(name), self.record_file(name)] {
             gone(fs::remove_file(&file)).map_err(PluginError::io("remove", &file))?;
@@ -215,6 +230,13 @@ impl Shelf {
         };
         gone(removed).map_err(PluginError::io("remove", &folder))
     }
+}
+
+fn refuse_core(name: &PluginName) -> Result<(), PluginError> {
+    if is_core(name.as_str()) {
+        return Err(PluginError::Core(name.clone()));
+    }
+    Ok(())
 }
 
 fn gone(removed: io::Result<()>) -> io::Result<()> {

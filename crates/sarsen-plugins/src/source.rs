@@ -17,6 +17,8 @@ pub enum Source {
     Archive(PathBuf),
     /// A folder of this host, copied as it is.
     Folder(PathBuf),
+    /// `file://`: a git repository of this host, or a folder when it is none.
+    Local(PathBuf),
 }
 
 impl Source {
@@ -38,10 +40,10 @@ impl Source {
         let path = text.strip_prefix("file://").unwrap_or(text);
         if path.starts_with('/') {
             let path = PathBuf::from(path);
-            return Ok(if packed {
-                Self::Archive(path)
-            } else {
-                Self::Folder(path)
+            return Ok(match packed {
+                true => Self::Archive(path),
+                false if text.starts_with("file://") => Self::Local(path),
+                false => Self::Folder(path),
             });
         }
         match text.split_once("://") {
@@ -62,7 +64,9 @@ impl Source {
     pub fn default_name(&self) -> Result<PluginName, Invalid> {
         let text = match self {
             Self::Git(url) | Self::Download(url) => url.clone(),
-            Self::Archive(path) | Self::Folder(path) => path.display().to_string(),
+            Self::Archive(path) | Self::Folder(path) | Self::Local(path) => {
+                path.display().to_string()
+            }
         };
         let last = text
             .trim_end_matches('/')
@@ -87,7 +91,7 @@ impl Source {
         match self {
             Self::Git(url) | Self::Download(url) => without_credentials(url),
             Self::Archive(path) => path.display().to_string(),
-            Self::Folder(path) => format!("file://{}", path.display()),
+            Self::Folder(path) | Self::Local(path) => format!("file://{}", path.display()),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, PipeReader, pipe};
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
 
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::net::unix::pipe::Sender;
@@ -23,11 +22,8 @@ impl Shared {
         Self(None)
     }
 
-    pub(crate) fn stdio(&self) -> io::Result<Stdio> {
-        match &self.0 {
-            None => Ok(Stdio::null()),
-            Some(reader) => Ok(Stdio::from(reader.try_clone()?)),
-        }
+    pub(crate) const fn pipe(&self) -> Option<&PipeReader> {
+        self.0.as_ref()
     }
 }
 

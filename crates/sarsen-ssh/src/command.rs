@@ -98,6 +98,7 @@ impl Order {
             terminal,
             git_protocol: self.git_protocol,
             folder: None,
+            variables: std::collections::BTreeMap::new(),
         };
         let io = Io {
             stdin: Box::new(stdin),

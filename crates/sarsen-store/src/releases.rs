@@ -85,6 +85,30 @@ impl Releases<'_> {
         Ok(release)
     }
 
+    /// Another image for a release that does not serve yet.
+    pub async fn set_image(
+        &self,
+        app: &AppName,
+        number: ReleaseNumber,
+        image: &ImageRef,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = app_id(&mut tx, app).await?;
+        let changed = sqlx::query(
+            "UPDATE releases SET image = ? WHERE app_id = ? AND number = ? AND state = 'pending'",
+        )
+        .bind(image.as_str())
+        .bind(id)
+        .bind(number.0)
+        .execute(&mut *tx)
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Err(no_such(app, number));
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// One release of the app.
     pub async fn get(&self, app: &AppName, number: ReleaseNumber) -> Result<Release, StoreError> {
         let mut connection = self.0.read().await?;

@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::seal::{Place, Sealer};
 use crate::{
     Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    Instances, Metrics, Ports, Properties, RegistryLogins, Releases, Routing, SealError, Services,
+    Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases, Routing, SealError, Services,
     SshKeys, Storage, StoreError, key_file,
 };
 
@@ -137,6 +137,11 @@ impl Store {
     /// Builds.
     pub fn builds(&self) -> Builds<'_> {
         Builds(self)
+    }
+
+    /// What scripts of plugins took.
+    pub fn plugin_runs(&self) -> PluginRuns<'_> {
+        PluginRuns(self)
     }
 
     /// Releases.

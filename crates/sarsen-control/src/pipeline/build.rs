@@ -8,6 +8,7 @@ use sarsen_runtime::RegistryLogin;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+use crate::pipeline::workbench::Raw;
 use crate::pipeline::{Job, Received};
 use crate::verbs;
 
@@ -60,7 +61,7 @@ impl Control {
         let build_args: BTreeMap<_, _> = verbs::builder::parse_build_args(&arguments)?
             .into_iter()
             .collect();
-        let options = BuildOptions {
+        let mut options = BuildOptions {
             selected: Some(selected)
                 .filter(|name| !name.is_empty())
                 .map(|name| name.parse())
@@ -77,6 +78,18 @@ impl Control {
             ..BuildOptions::default()
         };
         let config = self.store.config().merged(app).await?;
+        let stack = verbs::buildpacks::CONCERN
+            .effective(self, app, "stack")
+            .await?;
+        let raw = Raw {
+            commit: &commit,
+            config: &config,
+            stack: &stack,
+        };
+        let worked = self.work_on(job, raw, &mut tree, &mut options).await?;
+        let kind = worked.as_ref().map_or("", |worked| worked.kind.as_str());
+        let more = self.build_flags(app, kind).await?;
+        options.docker_options.extend(more);
         let request = BuildRequest {
             app,
             build: &job.build,
@@ -85,9 +98,11 @@ impl Control {
             config: &config,
             options,
         };
-        let builder = self.builder_of(job).await?;
+        let stack = worked.as_ref().and_then(|worked| worked.stack.as_deref());
+        let builder = self.builder_of(job, stack).await?;
         let built = builder.build(request, &job.log, job.cancelled()).await;
         let built = built.map_err(|error| Failure::new(format!("App build failed: {error}")))?;
+        self.built_by(job, worked.as_ref()).await?;
         let megabytes = built.size / 1_000_000;
         job.log.header(&match built.builder {
             BuilderKind::Herokuish => {
@@ -135,10 +150,11 @@ impl Control {
     }
 
     /// The builder, on the stack image that the app asks for.
-    async fn builder_of(&self, job: &Job) -> Outcome<Builder> {
-        let stack = verbs::buildpacks::CONCERN
+    async fn builder_of(&self, job: &Job, chosen: Option<&str>) -> Outcome<Builder> {
+        let own = verbs::buildpacks::CONCERN
             .effective(self, &job.app, "stack")
             .await?;
+        let stack = chosen.map_or(own, str::to_owned);
         if stack.is_empty() {
             return Ok(self.builder.clone());
         }

@@ -93,7 +93,10 @@ impl Control {
                 "Skipping {process} as it is missing from the current Procfile"
             ));
         }
-        let settings = self.app_settings(&release).await?;
+        let mut settings = self.app_settings(&release).await?;
+        let types = rollout.wanted.iter().map(|(process, _)| process.clone());
+        self.add_deploy_flags(&release, &types.collect(), &mut settings)
+            .await?;
         let port = sarsen_domain::health::web_port(&settings.ports);
         let wanted: Vec<_> = rollout
             .wanted

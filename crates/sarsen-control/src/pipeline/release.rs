@@ -1,7 +1,9 @@
 //! Release: image, config and formation become a numbered release; then its one-off tasks run.
 
 use sarsen_deploy::{Phase, PhaseTask};
-use sarsen_domain::{AppJson, Config, EnvKey, Formation, ProcessType, Progress, Release};
+use sarsen_domain::{
+    AppJson, BuilderKind, Config, EnvKey, Formation, ImageRef, ProcessType, Progress, Release,
+};
 use sarsen_plugins::Trigger;
 use sarsen_store::NewRelease;
 
@@ -32,9 +34,10 @@ impl Control {
             sarsen_deploy::cron::Schedule::parse(&task.schedule)?;
         }
         let formation = self.fix_formation(job, app_json.as_ref()).await?;
+        let image = self.prepare_image(job, built.image, built.builder).await?;
         let release = NewRelease {
             app: job.app.clone(),
-            image: built.image,
+            image,
             builder: built.builder,
             commit,
             config,
@@ -47,6 +50,45 @@ impl Control {
             description: why.to_owned(),
         };
         self.create_release(job, release).await
+    }
+
+    /// Plugins may commit onto the image before it is released: what is called `latest` after that is released.
+    async fn prepare_image(
+        &self,
+        job: &Job,
+        image: ImageRef,
+        builder: BuilderKind,
+    ) -> Outcome<ImageRef> {
+        let app = job.app.as_str();
+        let legacy = match builder {
+            BuilderKind::Herokuish => Trigger::PreReleaseBuildpack,
+            BuilderKind::Dockerfile | BuilderKind::Null => Trigger::PreReleaseDockerfile,
+        };
+        let asked = [&Trigger::PreReleaseBuilder, &legacy];
+        if !asked.iter().any(|trigger| self.plugins.implements(trigger)) {
+            return Ok(image);
+        }
+        let repository = format!("dokku/{app}");
+        self.runtime.tag(&image, &repository, "latest").await?;
+        let latest = format!("{repository}:latest");
+        self.ask_plugins(
+            job,
+            Trigger::PreReleaseBuilder,
+            &[builder.as_str(), app, &latest],
+        )
+        .await?;
+        self.ask_plugins(job, legacy, &[app, "latest"]).await?;
+        self.called(job, &latest, image).await
+    }
+
+    /// The image that has this name now.
+    async fn called(&self, job: &Job, name: &str, before: ImageRef) -> Outcome<ImageRef> {
+        let now = self.runtime.image(&ImageRef::parse(name)?).await?.id;
+        if now != before {
+            job.log
+                .header(&format!("A plugin has changed the image: {now}"));
+        }
+        Ok(now)
     }
 
     /// A release like an earlier one, with another config: after a config change or for a rollback.
@@ -86,10 +128,24 @@ impl Control {
             .tag(&release.image, &repository, &release.number.to_string())
             .await?;
         self.run_tasks(job, &release).await?;
-        let image = format!("{repository}:{}", release.number);
+        self.finish_image(job, release).await
+    }
+
+    /// Plugins may commit onto the released image, too: the release is what has its name after that.
+    async fn finish_image(&self, job: &Job, mut release: Release) -> Outcome<Release> {
+        if !self.plugins.implements(&Trigger::PostReleaseBuilder) {
+            return Ok(release);
+        }
+        let image = format!("dokku/{}:{}", job.app, release.number);
         let arguments = [release.builder.as_str(), job.app.as_str(), &image];
         self.ask_plugins(job, Trigger::PostReleaseBuilder, &arguments)
             .await?;
+        let now = self.called(job, &image, release.image.clone()).await?;
+        if now != release.image {
+            let releases = self.store.releases();
+            releases.set_image(&job.app, release.number, &now).await?;
+            release.image = now;
+        }
         Ok(release)
     }
 

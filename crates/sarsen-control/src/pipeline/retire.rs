@@ -57,8 +57,26 @@ impl Control {
         }
         self.retirements.notify_one();
         self.cron.changed.notify_one();
+        let mut types: Vec<_> = named.iter().map(|named| named.process.clone()).collect();
+        types.dedup();
+        for process in types {
+            let arguments = [job.app.as_str(), process.as_str()];
+            self.tell_plugins(job, Trigger::SchedulerPostDeployProcess, &arguments)
+                .await;
+        }
         self.run_postdeploy(job, &candidate.release, &settings)
             .await;
+        self.tell_plugins(
+            job,
+            Trigger::CorePostDeploy,
+            &[
+                job.app.as_str(),
+                "",
+                "",
+                &candidate.release.number.to_string(),
+            ],
+        )
+        .await;
         // Ports and addresses are left empty, as Dokku leaves them: a release has many containers.
         let tag = candidate.release.number.to_string();
         self.tell_plugins(job, Trigger::PostDeploy, &[job.app.as_str(), "", "", &tag])

@@ -108,6 +108,7 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
 
 async fn list(control: &Control, call: &mut Call) -> Outcome {
     let apps = control.store.apps().list().await?;
+    let apps = control.visible(&call.identity, apps).await?;
     match call.args.value("--format") {
         Some("json") => {
             call.out

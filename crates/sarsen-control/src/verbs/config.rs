@@ -371,6 +371,7 @@ pub(crate) async fn redeploy(
         return Ok(());
     };
     let record = control.store.apps().get(app).await?;
+    control.tell_of_config(call, app).await?;
     if call.args.has("--no-restart") || !record.deployed || record.stopped {
         return Ok(());
     }

@@ -1,16 +1,26 @@
-//! Plugins: install, enable, list, fire a trigger. What a plugin may do, root may: only people on the host change them.
+//! Plugins: install, update, enable, list, fire a trigger. What a plugin may do, root may: only people on the host change them.
+
+mod install;
+mod show;
 
 use std::future::{Ready, ready};
 
-use sarsen_plugins::{Call as Script, Installation, Plugin, PluginName, Source, Stdin, Trigger};
+use sarsen_plugins::{Call as Script, PluginName, Stdin, Trigger};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
-use crate::plugins::{Lent, caller};
-use crate::table::{self, Call, Command, verb};
+use crate::plugins::{Lent, answers};
+use crate::table::{Call, Command, verb};
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
+    verb!(
+        "plugin:ask",
+        "<trigger> [<argument...>]",
+        Keys,
+        "Answers a trigger that plugins fire, as far as it is not plugins that answer it",
+        answers::answer
+    ),
     verb!(
         "plugin:disable",
         "<plugin>",
@@ -27,10 +37,17 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "plugin:install",
-        "[--committish REF] [--name NAME] [--skip-install-trigger] [<source>]",
+        "[--core] [--committish REF] [--name NAME] [--skip-install-trigger] [<source>]",
         Keys,
         "Installs and enables a plugin from a git URL, an archive or a folder",
-        install
+        install::install
+    ),
+    verb!(
+        "plugin:install-dependencies",
+        "[--core]",
+        Keys,
+        "Has all plugins install the packages that they need",
+        dependencies
     ),
     verb!(
         "plugin:installed",
@@ -44,7 +61,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         "[--format stdout|json]",
         Read,
         "Lists the plugins of this host",
-        list
+        show::list
+    ),
+    verb!(
+        "plugin:report",
+        "[--format stdout|json] [<plugin>]",
+        Read,
+        "Displays what plugins are and how their last scripts ended",
+        show::report
     ),
     verb!(
         "plugin:trigger",
@@ -58,7 +82,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         "<plugin>",
         Keys,
         "Removes a plugin",
-        uninstall
+        install::uninstall
+    ),
+    verb!(
+        "plugin:update",
+        "[<plugin>] [<committish>]",
+        Keys,
+        "Brings a plugin, or all of them, up to date from git",
+        install::update
     ),
 ];
 
@@ -66,157 +97,9 @@ fn named(call: &Call) -> Outcome<PluginName> {
     Ok(PluginName::parse(call.args.get(0).unwrap_or_default())?)
 }
 
-async fn list(control: &Control, call: &mut Call) -> Outcome {
-    let plugins = control.plugins.list()?;
-    match call.args.value("--format") {
-        Some("json") => {
-            let rows = plugins.iter().map(json).collect();
-            call.out
-                .line(&serde_json::Value::Array(rows).to_string())
-                .await
-        }
-        None | Some("stdout") => {
-            let lines: String = plugins.iter().map(line).collect();
-            call.out.bytes(lines.as_bytes()).await
-        }
-        Some(other) => Err(Failure::new(format!(
-            "Unknown format '{}': use stdout or json",
-            other.escape_debug()
-        ))),
-    }
-}
-
-fn state(plugin: &Plugin) -> &'static str {
-    if plugin.enabled {
-        "enabled"
-    } else {
-        "disabled"
-    }
-}
-
-/// As plugn prints it: scripts cut it into columns.
-fn line(plugin: &Plugin) -> String {
-    let (version, description) = match &plugin.manifest {
-        Ok(manifest) => (manifest.version.as_str(), manifest.description.clone()),
-        Err(why) => ("", format!("broken: {why}")),
-    };
-    format!(
-        "  {:<20} {version:<5} {:<10} {description}\n",
-        plugin.name,
-        state(plugin)
-    )
-}
-
-fn json(plugin: &Plugin) -> serde_json::Value {
-    let manifest = plugin.manifest.clone().unwrap_or_default();
-    let record = plugin.record.clone().unwrap_or_default();
-    let mut row = serde_json::json!({
-        "name": plugin.name.as_str(), "version": manifest.version, "enabled": plugin.enabled, "core": false,
-        "description": manifest.description, "source_url": record.source_url, "committish": record.committish,
-        "branch": record.branch, "commit": record.commit,
-    });
-    if let (Err(why), Some(row)) = (&plugin.manifest, row.as_object_mut()) {
-        row.insert("error".to_owned(), why.as_str().into());
-    }
-    row
-}
-
 fn installed(control: &Control, call: &mut Call) -> Ready<Outcome> {
     let found = named(call).and_then(|name| Ok(control.plugins.find(&name)?));
     ready(found.map(|_| ()))
-}
-
-async fn install(control: &Control, call: &mut Call) -> Outcome {
-    let Some(source) = call.args.get(0).map(str::to_owned) else {
-        return run_install(control, call).await;
-    };
-    let source = source_of(call, &source)?;
-    let name = match call.args.value("--name") {
-        Some(name) => PluginName::parse(name)?,
-        None => source.default_name()?,
-    };
-    refuse_ours(&name)?;
-    call.out
-        .header(&format!("Fetching plugin {name} from {}", source.shown()))
-        .await?;
-    let wanted = Installation {
-        source,
-        name: name.clone(),
-        committish: call.args.value("--committish").map(str::to_owned),
-    };
-    let fetched = tokio::select! {
-        fetched = Box::pin(control.plugins.install(&wanted)) => fetched?,
-        () = call.gone.cancelled() => return Err(Failure::silent(1)),
-    };
-    let commit = fetched
-        .record
-        .map(|record| record.commit)
-        .filter(|commit| !commit.is_empty());
-    let at = commit
-        .map(|commit| format!(" at commit {commit}"))
-        .unwrap_or_default();
-    call.out
-        .header(&format!("Plugin {name} enabled{at}"))
-        .await?;
-    if call.args.has("--skip-install-trigger") {
-        return Ok(());
-    }
-    let ran = run_install(control, call).await;
-    if ran.is_err() {
-        // A half-made plugin must not stay; what its script has done by then is for it to undo.
-        control.plugins.remove(&name).await?;
-        call.out
-            .warn(&format!(
-                "Plugin {name} is removed again, because an install script failed"
-            ))
-            .await?;
-    }
-    ran
-}
-
-/// As Dokku does, every plugin's: an install script has to be such that it can run again.
-async fn run_install(control: &Control, call: &mut Call) -> Outcome {
-    fire(control, call, &Trigger::Install, Vec::new(), Stdin::Empty).await
-}
-
-/// Paths are taken from where the caller stands.
-fn source_of(call: &Call, text: &str) -> Outcome<Source> {
-    if text.starts_with("./") || text.starts_with("../") {
-        let path = call.file(text)?;
-        let path = std::fs::canonicalize(&path)
-            .map_err(|error| Failure::new(format!("Cannot read {}: {error}", path.display())))?;
-        return Ok(Source::parse(path.to_str().unwrap_or_default())?);
-    }
-    Ok(Source::parse(text)?)
-}
-
-/// A plugin called like one of our nouns would never be asked.
-fn refuse_ours(name: &PluginName) -> Outcome {
-    let noun = |command: &Command| command.name.split(':').next() == Some(name.as_str());
-    if table::commands().any(noun) {
-        return Err(Failure::new(format!(
-            "'{name}' is the name of commands that are built in: choose another with --name"
-        )));
-    }
-    Ok(())
-}
-
-async fn uninstall(control: &Control, call: &mut Call) -> Outcome {
-    let name = named(call)?;
-    if control.plugins.find(&name)?.enabled {
-        let args = vec![name.to_string()];
-        if let Err(failure) = fire(control, call, &Trigger::Uninstall, args, Stdin::Empty).await {
-            return Err(Failure {
-                message: format!(
-                    "{}\nTo remove it without asking: 'plugin:disable {name}' first",
-                    failure.message
-                ),
-                ..failure
-            });
-        }
-    }
-    control.plugins.remove(&name).await?;
-    call.out.header(&format!("Plugin {name} uninstalled")).await
 }
 
 async fn enable(control: &Control, call: &mut Call) -> Outcome {
@@ -231,9 +114,29 @@ async fn disable(control: &Control, call: &mut Call) -> Outcome {
     call.out.header(&format!("Plugin {name} disabled")).await
 }
 
+/// Dokku's own plugins need packages; what we need is not a plugin's.
+async fn dependencies(control: &Control, call: &mut Call) -> Outcome {
+    if call.args.has("--core") {
+        return call.out.header("Nothing is missing").await;
+    }
+    fire(
+        control,
+        call,
+        &Trigger::Dependencies,
+        Vec::new(),
+        Stdin::Empty,
+    )
+    .await
+}
+
 async fn trigger(control: &Control, call: &mut Call) -> Outcome {
     let trigger = Trigger::parse(call.args.get(0).unwrap_or_default())?;
     let args = call.args.from(1).to_vec();
+    if sarsen_plugins::is_answered(trigger.as_str()) {
+        let mut question = vec!["plugin:ask".to_owned(), trigger.to_string()];
+        question.extend_from_slice(&args);
+        control.carry_out(call, &question).await?;
+    }
     let stdin = Stdin::From(call.take_stdin());
     let fired = fire(control, call, &trigger, args, stdin).await;
     // Scripts that fire triggers use the code; the plugin has spoken for itself.
@@ -248,12 +151,13 @@ async fn fire(
     args: Vec<String>,
     stdin: Stdin,
 ) -> Outcome {
-    let (env, gone) = (caller(&call.actor), call.gone.clone());
+    let (env, gone) = (call.identity.env(), call.gone.clone());
     let mut lent = Lent::of(&mut call.out);
     let output = lent.output();
     let script = Script {
         args,
         env,
+        folder: None,
         stdin,
         output,
     };
@@ -263,6 +167,7 @@ async fn fire(
     };
     lent.give_back(&mut call.out);
     let report = report?;
+    control.record(&report).await;
     match report.failed() {
         None => Ok(()),
         Some(run) => Err(Failure::new(format!("Stopped by {run}")).with_code(report.code())),

@@ -123,7 +123,8 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
 /// The app named, or with `--all` every one.
 async fn chosen(control: &Control, call: &mut Call) -> Outcome<Vec<AppName>> {
     if call.args.has("--all") {
-        return Ok(control.store.apps().list().await?);
+        let apps = control.store.apps().list().await?;
+        return control.visible(&call.identity, apps).await;
     }
     Ok(vec![AppName::clone(&*call.app()?)])
 }

@@ -158,7 +158,8 @@ async fn make_way(
 async fn run(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let release = control.live_release(&app).await?;
-    let settings = control.app_settings(&release).await?;
+    let mut settings = control.app_settings(&release).await?;
+    control.add_run_flags(&release, &mut settings).await?;
     if call.args.has("--no-tty") {
         call.terminal = None;
     } else if call.args.has("--force-tty") && call.terminal.is_none() {
@@ -211,7 +212,8 @@ async fn run_detached(control: &Control, call: &mut Call) -> Outcome {
         ));
     }
     let release = control.live_release(&app).await?;
-    let settings = control.app_settings(&release).await?;
+    let mut settings = control.app_settings(&release).await?;
+    control.add_run_flags(&release, &mut settings).await?;
     let spec = spec(call, RunMode::Detached)?;
     make_way(control, call, &app, &spec.labels).await?;
     let handle = control.deployer.run(&release, &settings, spec).await?;

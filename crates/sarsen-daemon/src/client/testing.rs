@@ -21,6 +21,7 @@ pub(crate) fn play(socket: &Path, argv: Vec<String>, stdin: Box<dyn Read + Send>
         terminal: None,
         git_protocol: None,
         folder: None,
+        variables: std::collections::BTreeMap::new(),
     });
     play_call(socket, call, stdin)
 }

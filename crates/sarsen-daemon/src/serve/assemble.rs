@@ -180,6 +180,7 @@ fn plugin_settings(
         dokku_root: config.state("git"),
         socket: listeners.socket_path.clone(),
         binary: std::env::current_exe().context("cannot find our own executable")?,
+        stack_image: config.build.stack_image.clone(),
         env: vec![("DOCKER_HOST".into(), engine)],
         trigger_time_limit: TRIGGER_LIMIT,
         tasks,

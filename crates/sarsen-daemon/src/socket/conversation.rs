@@ -198,6 +198,7 @@ fn work(caller: Caller) -> (Work, Option<Screen>) {
         terminal,
         git_protocol: run.git_protocol,
         folder: run.folder,
+        variables: run.variables,
     };
     (Work::Run(request), screen)
 }

@@ -197,6 +197,7 @@ fn run(words: &[&str], terminal: Option<Tty>) -> Frame {
         terminal,
         git_protocol: None,
         folder: None,
+        variables: std::collections::BTreeMap::new(),
     }))
     .unwrap()
 }
@@ -362,6 +363,7 @@ async fn what_is_not_our_language_ends_the_connection() {
         terminal: None,
         git_protocol: None,
         folder: None,
+        variables: std::collections::BTreeMap::new(),
     }))
     .unwrap();
     let text = String::from_utf8(old.payload)

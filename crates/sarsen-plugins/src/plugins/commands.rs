@@ -14,12 +14,22 @@ use crate::stdin::{Shared, feeding};
 /// "Not mine", says a `commands` script.
 const NOT_IMPLEMENTED: u8 = 10;
 
+/// How much help is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// A line for each plugin.
+    Short,
+    /// A line for each command. Plugins see that by `--all` in the command line of the process that starts them.
+    Everything,
+}
+
 impl Plugins {
     /// Offers a command to the plugins: the first subcommand file that fits takes it, else every `commands` script is
     /// asked in turn. There is no time limit: the caller watches, and dropping the future stops the script.
     pub async fn command(&self, words: &[String], call: Call<'_>) -> Result<Dispatch, PluginError> {
         let Call {
             env,
+            folder,
             stdin,
             mut output,
             ..
@@ -33,8 +43,10 @@ impl Plugins {
             let use_ = Use {
                 args: words,
                 env: &env,
+                folder: folder.as_deref(),
                 stdin: &stdin,
                 limit: None,
+                through: None,
             };
             if let Some(script) = subcommand {
                 match self.run(script, use_, &mut output).await {
@@ -90,7 +102,11 @@ impl Plugins {
 
     /// What the plugins say about their commands: pairs of `name args` and a description. A plugin that takes longer
     /// than the limit, or fails, says nothing.
-    pub async fn help(&self, limit: Duration) -> Result<Vec<(String, String)>, PluginError> {
+    pub async fn help(
+        &self,
+        limit: Duration,
+        detail: Detail,
+    ) -> Result<Vec<(String, String)>, PluginError> {
         let names = self.0.shelf.enabled_names()?;
         let args = ["help".to_owned()];
         let (args, nothing) = (args.as_slice(), Shared::empty());
@@ -100,8 +116,10 @@ impl Plugins {
             let use_ = Use {
                 args,
                 env: &[],
+                folder: None,
                 stdin: nothing,
                 limit: Some(limit),
+                through: (detail == Detail::Everything).then_some(&self.0.helper),
             };
             let run = self.run(script, use_, &mut Output::Kept).await.ok()?;
             run.exit.is_success().then_some(run.stdout)

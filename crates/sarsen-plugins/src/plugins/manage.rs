@@ -1,16 +1,18 @@
 //! Plugins come onto this host, are switched on and off, and go.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::{Inner, Installation, Plugins};
+use crate::environment;
 use crate::error::PluginError;
-use crate::install::Fetch;
+use crate::install::{Fetch, Updated};
 use crate::manifest::Manifest;
 use crate::name::PluginName;
 use crate::shelf::Plugin;
-use crate::source::committish;
+use crate::source::{Source, committish};
 
 /// Beginning of the folders in which plugins are put together.
 const WORKSHOP: &str = ".incoming-";
@@ -34,13 +36,12 @@ impl Plugins {
             .prefix(WORKSHOP)
             .tempdir_in(shelf.root())
             .map_err(PluginError::io("make a folder in", shelf.root()))?;
-        let home = self.0.variables.iter().find(|(key, _)| key == "HOME");
         let fetch = Fetch {
             name,
             source: &wanted.source,
             committish: branch.as_ref(),
             workshop: workshop.path(),
-            home: home.map(|(_, home)| home.clone()).unwrap_or_default(),
+            home: self.home(),
             env: &self.0.extra,
             tasks,
         };
@@ -51,9 +52,46 @@ impl Plugins {
                 why,
             });
         }
+        environment::host_folders();
         shelf.place(name, &folder, &record)?;
         shelf.enable(name)?;
         shelf.find(name)
+    }
+
+    fn home(&self) -> OsString {
+        let home = self.0.variables.iter().find(|(key, _)| key == "HOME");
+        home.map(|(_, home)| home.clone()).unwrap_or_default()
+    }
+
+    /// Brings a plugin up to date, or to a branch, tag or commit. Its `update` script is not run.
+    pub async fn update(
+        &self,
+        name: &PluginName,
+        wanted: Option<&str>,
+    ) -> Result<Updated, PluginError> {
+        let branch = wanted.map(committish).transpose()?;
+        let _guard = self.0.changes.lock().await;
+        let plugin = self.0.shelf.find(name)?;
+        if plugin.core {
+            return Err(PluginError::Core(name.clone()));
+        }
+        let folder = self.0.shelf.folder(name);
+        let fetch = Fetch {
+            name,
+            source: &Source::Local(folder.clone()),
+            committish: branch.as_ref(),
+            workshop: &folder,
+            home: self.home(),
+            env: &self.0.extra,
+            tasks: &self.0.tasks,
+        };
+        let updated = fetch
+            .update(&folder, plugin.record.unwrap_or_default())
+            .await?;
+        if let Updated::At(record) = &updated {
+            self.0.shelf.note(name, record)?;
+        }
+        Ok(updated)
     }
 
     /// Has a plugin's scripts run from now on.

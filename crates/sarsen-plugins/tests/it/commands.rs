@@ -127,7 +127,11 @@ async fn a_command_has_no_time_limit_but_help_has_one() {
         .plugin("sour", &[("commands", "echo no; exit 1")])
         .await;
     let start = Instant::now();
-    let help = world.plugins.help(Duration::from_secs(1)).await.unwrap();
+    let help = world
+        .plugins
+        .help(Duration::from_secs(1), sarsen_plugins::Detail::Short)
+        .await
+        .unwrap();
     assert!(start.elapsed() < Duration::from_secs(10));
     assert_eq!(help, [("hello <x>".to_owned(), "Says hello".to_owned())]);
 }
@@ -149,6 +153,10 @@ async fn the_example_of_this_repository_works() {
         text(&report.stdout()),
         "-----> Hello from the plugin: web v3 is deployed\n"
     );
-    let help = world.plugins.help(Duration::from_secs(5)).await.unwrap();
+    let help = world
+        .plugins
+        .help(Duration::from_secs(5), sarsen_plugins::Detail::Short)
+        .await
+        .unwrap();
     assert_eq!(help[0].0, "hello <name>");
 }

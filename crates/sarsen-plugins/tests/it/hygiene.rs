@@ -49,26 +49,82 @@ async fn the_environment_is_dokkus_and_nothing_of_ours() {
 }
 
 #[tokio::test]
-async fn plugn_hands_over_to_the_daemon() {
+async fn dokku_and_plugn_are_our_program() {
     let world = World::new();
-    world
-        .plugin(
-            "a",
-            &[("go", "plugn trigger service-list x 'y z'; plugn update a")],
-        )
-        .await;
+    // The program is /bin/echo here.
+    let go = "plugn trigger service-list x 'y z'; dokku apps:list";
+    world.plugin("a", &[("go", go)]).await;
     let report = world.fire("go", &[]).await;
     assert_eq!(
         text(&report.stdout()),
-        "plugin:trigger service-list x y z\n"
+        "trigger service-list x y z\napps:list\n"
     );
-    assert!(
-        report
-            .failed()
-            .unwrap()
-            .last_words
-            .contains("not supported")
+}
+
+#[tokio::test]
+async fn libraries_can_be_sourced_twice_and_bash_runs_what_has_no_first_line() {
+    let world = World::new();
+    let folder = world.plugin("a", &[("go", "")]).await;
+    let script = r#"source "$PLUGIN_CORE_AVAILABLE_PATH/common/functions"
+source "$PLUGIN_AVAILABLE_PATH/config/functions"
+source "$PLUGIN_ENABLED_PATH/common/functions"
+source "$PLUGIN_CORE_AVAILABLE_PATH/common/property-functions"
+for library in ps domains certs checks proxy nginx-vhosts plugin; do source "$PLUGIN_CORE_AVAILABLE_PATH/$library/functions"; done
+source "$PLUGIN_CORE_AVAILABLE_PATH/nginx-vhosts/internal-functions"
+[[ ! -f $PLUGIN_AVAILABLE_PATH/docker-options/functions ]]
+DOKKU_SYSTEM_USER=$(id -un) DOKKU_SYSTEM_GROUP=$(id -gn)
+dokku_log_info1 one
+DOKKU_QUIET_OUTPUT=1 dokku_log_info2_quiet hidden
+fn-plugin-property-setup p
+fn-plugin-property-write p app key 'a "b" $c'
+fn-plugin-property-get p app key; fn-plugin-property-get p app none fallback
+for item in x y z; do fn-plugin-property-list-add p app list "$item"; done
+fn-plugin-property-list-add p app list first 1
+fn-plugin-property-list-remove p app list y
+fn-plugin-property-list-get p app list | tr '\n' ' '
+fn-plugin-property-list-get-by-value p app list z && echo has z
+fn-plugin-property-write p/.. app key x || echo refused
+fn-plugin-property-clone p app other; fn-plugin-property-get-all p other | sed -n 1p
+fn-plugin-property-destroy p app; fn-plugin-property-exists p app key || echo gone
+fn-in-array b a b && strip_inline_comments 'text # why'
+suppress_output echo hidden
+( suppress_output bash -c 'echo shown; exit 3' ) || echo "code $?"
+( DOKKU_FAIL_EXIT_CODE=7 dokku_log_fail bad ) || echo "code $?"
+merge_dedupe_list 'a b a'; remove_val_from_list b 'a b c'; fn-docker-args-split "--link 'a b'" | tr '\0' '|'
+"#;
+    std::fs::write(folder.join("go"), script).unwrap();
+    let report = world.fire("go", &[]).await;
+    assert_eq!(
+        text(&report.stdout()),
+        "-----> one\na \"b\" $c\nfallback\nfirst x z has z\nrefused\nkey a \"b\" $c\ngone\ntext\n\
+         shown\ncode 3\ncode 7\na b\na c\n--link|a b|",
+        "{:?}",
+        report.failed()
     );
+}
+
+#[test]
+fn libraries_are_clean() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut checked = std::process::Command::new("shellcheck");
+    checked.arg("-x").current_dir(&root);
+    for folder in std::fs::read_dir(root.join("plugins/core")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_none() {
+                checked.arg(path);
+            }
+        }
+    }
+    let output = match checked.output() {
+        Ok(output) => output,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: shellcheck is not on this machine");
+            return;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    assert!(output.status.success(), "{}", text(&output.stdout));
 }
 
 #[tokio::test]
@@ -154,6 +210,7 @@ async fn output_need_not_be_text() {
     let output = Output::Streams(Streams {
         stdout: &mut stdout,
         stderr: &mut stderr,
+        tagged: false,
     });
     let report = world.fire_into("x", Call::new(&[], output)).await;
     assert_eq!(report.stdout(), b"\xff\0\n");
@@ -188,7 +245,7 @@ async fn what_cannot_be_started_says_whose_it_is_and_why() {
         assert_eq!(report.code(), 126);
     }
     let folder = world.plugin("c", &[]).await;
-    fs::write(folder.join("c"), "echo no first line").unwrap();
+    fs::write(folder.join("c"), b"\x7fELF\0no program").unwrap();
     fs::set_permissions(folder.join("c"), fs::Permissions::from_mode(0o755)).unwrap();
     let report = world.fire("c", &[]).await;
     let sentence = report.failed().unwrap().to_string();
@@ -243,6 +300,7 @@ async fn a_reader_who_is_gone_stops_the_script() {
     let output = Output::Streams(Streams {
         stdout: &mut stdout,
         stderr: &mut tokio::io::sink(),
+        tagged: false,
     });
     let report = world.fire_into("x", Call::new(&[], output)).await;
     assert_eq!(report.failed().unwrap().exit, Exit::Signal(15));

@@ -13,10 +13,10 @@ use crate::world::{World, name, script};
 #[tokio::test]
 async fn a_plugin_comes_and_goes() {
     let world = World::new();
-    assert!(world.plugins.list().unwrap().is_empty());
+    assert!(world.own().is_empty());
     world.plugin("hello", &[("go", "echo hi")]).await;
     let hello = name("hello");
-    let listed = world.plugins.list().unwrap();
+    let listed = world.own();
     let [plugin] = listed.as_slice() else {
         panic!("{listed:?}")
     };
@@ -147,7 +147,7 @@ async fn a_malicious_archive_is_refused_and_leaves_nothing() {
         .await
         .unwrap_err();
     assert!(error.contains("outside of its folder"), "{error}");
-    assert!(world.plugins.list().unwrap().is_empty());
+    assert!(world.own().is_empty());
     leaves_nothing(&world);
 }
 

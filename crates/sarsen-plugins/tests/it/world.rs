@@ -47,6 +47,7 @@ impl World {
             dokku_root: folder.path().join("git"),
             socket: folder.path().join("control.sock"),
             binary: PathBuf::from("/bin/echo"),
+            stack_image: "sarsen/stack:latest".to_owned(),
             env: vec![
                 ("DOCKER_HOST".into(), "unix:///x".into()),
                 ("GIT_SSH_COMMAND".into(), folder.path().join("ssh").into()),
@@ -61,6 +62,13 @@ impl World {
             plugins,
             tasks,
         }
+    }
+
+    /// The plugins that somebody installed.
+    pub(crate) fn own(&self) -> Vec<sarsen_plugins::Plugin> {
+        let mut plugins = self.plugins.list().unwrap();
+        plugins.retain(|plugin| !plugin.core);
+        plugins
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

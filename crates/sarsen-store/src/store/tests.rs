@@ -32,6 +32,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122140610_routing.sql",
         "2b45004304fe4421bddde1e99de926ccaa3533c9b1c3df447fde68601af58470",
     ),
+    (
+        "20261122140801_plugin_runs.sql",
+        "3f50cebe6b64d2516efaedbcee87bd5607689ff96d3aedc4239a5e8ae7bb2be9",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {

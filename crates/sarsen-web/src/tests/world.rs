@@ -220,6 +220,7 @@ fn plugins(root: &std::path::Path, tasks: &TaskTracker) -> PluginSettings {
         dokku_root: root.join("git"),
         socket: root.join("control.sock"),
         binary: "/bin/false".into(),
+        stack_image: String::new(),
         env: Vec::new(),
         trigger_time_limit: std::time::Duration::from_secs(1),
         tasks: tasks.clone(),
