@@ -92,7 +92,10 @@ impl Control {
                 ])
                 .await?;
             if !texts.is_empty() {
-                let own = settings.flags.get(process).unwrap_or(&settings.flags_default);
+                let own = settings
+                    .flags
+                    .get(process)
+                    .unwrap_or(&settings.flags_default);
                 let flags = overlaid(own.clone(), &texts)?;
                 settings.flags.insert(process.clone(), flags);
             }
