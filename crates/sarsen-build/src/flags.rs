@@ -17,6 +17,9 @@ pub(crate) fn choose_dockerfile(options: &mut BuildOptions) {
 pub(crate) fn of_dockerfile(options: &BuildOptions) -> Result<BuildFlags, BuildError> {
     let mut flags = BuildFlags::default();
     for option in &options.docker_options {
+        if is_link(option) {
+            continue;
+        }
         let parsed = DockerFlags::parse_build_text(option);
         flags = flags.overlaid(parsed.map_err(|error| refused("a Dockerfile", &error))?);
     }
@@ -32,6 +35,17 @@ pub(crate) fn of_dockerfile(options: &BuildOptions) -> Result<BuildFlags, BuildE
         )));
     }
     Ok(flags)
+}
+
+/// Datastore plugins give their links to all phases at once. A build with a Dockerfile has none: Dokku leaves them out, too.
+fn is_link(option: &str) -> bool {
+    DockerFlags::parse_text(option).is_ok_and(|flags| {
+        let only = ContainerSettings {
+            links: flags.links.clone(),
+            ..ContainerSettings::default()
+        };
+        !flags.links.is_empty() && flags == only
+    })
 }
 
 /// The flags for the container that buildpacks run in.
@@ -70,6 +84,8 @@ mod tests {
         assert!(error.contains("--build-arg"), "{error}");
         choose_dockerfile(&mut both);
         assert_eq!(both.dockerfile_path, "other/Dockerfile");
+        let linked = options(&["--link dokku.redis.a:dokku-redis-a", "--link=a:b"]);
+        assert_eq!(of_dockerfile(&linked).unwrap(), BuildFlags::default());
         let error = of_dockerfile(&options(&["-v cache:/c"])).unwrap_err();
         assert!(error.to_string().contains("-v"), "{error}");
         assert_eq!(

@@ -67,18 +67,12 @@ triggers! {
     BuilderDetect = "builder-detect",
     /// BUILDER_TYPE APP FOLDER IMAGE; prints the image to build on
     BuilderDokkuImage = "builder-dokku-image",
-    /// APP CONTAINER_ID PROC PORT IP INDEX
-    CheckDeploy = "check-deploy",
     /// APP INTERNAL_PORT INTERNAL_IP IMAGE_TAG
     CorePostDeploy = "core-post-deploy",
     /// APP FOLDER REV
     CorePostExtract = "core-post-extract",
-    /// SCHEDULER; prints lines of a crontab
-    CronEntries = "cron-entries",
     /// Nothing: packages of the host are to be installed
     Dependencies = "dependencies",
-    /// APP SOURCE_TYPE METADATA
-    DeploySourceSet = "deploy-source-set",
     /// APP IMAGE_SOURCE_TYPE; prints flags
     DockerArgsBuild = "docker-args-build",
     /// APP IMAGE_TAG PROC INDEX; prints flags
@@ -97,8 +91,6 @@ triggers! {
     GitPrePull = "git-pre-pull",
     /// Nothing: a plugin was installed
     Install = "install",
-    /// APP SUBDOMAIN VHOST; prints another name
-    NginxHostname = "nginx-hostname",
     /// OLD NEW
     PostAppClone = "post-app-clone",
     /// OLD NEW
@@ -113,16 +105,12 @@ triggers! {
     PostBuildBuildpack = "post-build-buildpack",
     /// APP
     PostBuildDockerfile = "post-build-dockerfile",
-    /// APP FOLDER
-    PostBuildPack = "post-build-pack",
     /// APP
     PostCertsRemove = "post-certs-remove",
     /// APP
     PostCertsUpdate = "post-certs-update",
     /// APP set|unset|clear KEY…
     PostConfigUpdate = "post-config-update",
-    /// app CONTAINER_ID APP PHASE PROC
-    PostContainerCreate = "post-container-create",
     /// APP
     PostCreate = "post-create",
     /// APP IMAGE_TAG
@@ -135,8 +123,6 @@ triggers! {
     PostExtract = "post-extract",
     /// APP ACTION
     PostProxyPortsUpdate = "post-proxy-ports-update",
-    /// SERVER USER
-    PostRegistryLogin = "post-registry-login",
     /// BUILDER_TYPE APP IMAGE
     PostReleaseBuilder = "post-release-builder",
     /// APP VALUE
@@ -149,8 +135,6 @@ triggers! {
     PreBuildBuildpack = "pre-build-buildpack",
     /// APP
     PreBuildDockerfile = "pre-build-dockerfile",
-    /// APP FOLDER
-    PreBuildPack = "pre-build-pack",
     /// APP IMAGE_TAG
     PreDelete = "pre-delete",
     /// APP IMAGE_TAG
@@ -167,20 +151,12 @@ triggers! {
     PreReleaseBuildpack = "pre-release-buildpack",
     /// APP IMAGE_TAG
     PreReleaseDockerfile = "pre-release-dockerfile",
-    /// APP IMAGE_TAG
-    PreReleasePack = "pre-release-pack",
-    /// Nothing: apps are to be started again
-    PreRestore = "pre-restore",
     /// APP
     PreStart = "pre-start",
     /// APP
     ProxyDisable = "proxy-disable",
     /// APP
     ProxyEnable = "proxy-enable",
-    /// APP REV REFNAME
-    ReceiveBranch = "receive-branch",
-    /// APP; prints a section
-    Report = "report",
     /// APP PROC
     SchedulerPostDeployProcess = "scheduler-post-deploy-process",
     /// SCHEDULER APP CONTAINER_ID EXIT_CODE

@@ -127,7 +127,8 @@ impl<'o, 'a> Capture<'o, 'a> {
     }
 
     pub(crate) fn last_words(&self) -> String {
-        String::from_utf8_lossy(&self.tail).trim().to_owned()
+        let text = String::from_utf8_lossy(&self.tail);
+        text.trim_end().trim_start_matches('\n').to_owned()
     }
 
     fn remember(&mut self, stream: Stream, bytes: &[u8]) {

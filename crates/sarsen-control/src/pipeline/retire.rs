@@ -82,7 +82,7 @@ impl Control {
         self.tell_plugins(job, Trigger::PostDeploy, &[job.app.as_str(), "", "", &tag])
             .await;
         self.prune_images(&job.app).await;
-        let urls = self.urls(&job.app).await?;
+        let urls = self.urls_told(&job.app, "urls").await?;
         job.log.header2("Application deployed:");
         urls.iter().for_each(|url| job.log.body(url));
         Ok(())

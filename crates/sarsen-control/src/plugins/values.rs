@@ -50,6 +50,14 @@ impl Control {
         Ok(answer.and_then(|text| text.lines().next().map(|line| line.trim().to_owned())))
     }
 
+    /// The addresses of an app, unless a plugin knows better: `kind` is `url` or `urls`.
+    pub(crate) async fn urls_told(&self, app: &AppName, kind: &str) -> Outcome<Vec<String>> {
+        match self.answer(Trigger::AppUrls, &[app.as_str(), kind]).await? {
+            Some(text) => Ok(text.lines().map(|line| line.trim().to_owned()).collect()),
+            None => self.urls(app).await,
+        }
+    }
+
     /// Flags for the engine that plugins print for several triggers, one text each.
     async fn flags(&self, asked: &[(Trigger, &[&str])]) -> Outcome<Vec<String>> {
         let mut flags = Vec::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sarsen_deploy::{EnterSpec, RunLabels, RunMode, RunSpec};
 use sarsen_domain::container::label;
 use sarsen_domain::{AppName, ConcurrencyPolicy, ContainerId, ContainerName, CronId, EnvKey};
+use sarsen_plugins::Trigger;
 use sarsen_runtime::ContainerInfo;
 use sarsen_store::Instance;
 
@@ -185,7 +186,12 @@ async fn run(control: &Control, call: &mut Call) -> Outcome {
         streams,
     )
     .await?;
+    let container = handle.container.to_string();
     let code = handle.wait().await?;
+    let ended = ["docker-local", app.as_str(), &container, &code.to_string()];
+    control
+        .tell_plugins_about(Trigger::SchedulerPostRun, &ended)
+        .await;
     exit(code)
 }
 

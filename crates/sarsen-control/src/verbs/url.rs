@@ -12,7 +12,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 
 async fn url(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let urls = control.urls(&app).await?;
+    let urls = control.urls_told(&app, "url").await?;
     let first = urls.first().ok_or_else(|| {
         Failure::new(format!(
             "{} answers on no host name: add one with 'domains:add {} DOMAIN'",
@@ -24,7 +24,7 @@ async fn url(control: &Control, call: &mut Call) -> Outcome {
 
 async fn urls(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let mut urls = control.urls(&app).await?;
+    let mut urls = control.urls_told(&app, "urls").await?;
     urls.sort();
     let lines: String = urls.iter().map(|url| format!("{url}\n")).collect();
     call.out.bytes(lines.as_bytes()).await
