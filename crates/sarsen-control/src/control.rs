@@ -247,7 +247,7 @@ impl Control {
     }
 
     /// Carries another command out in place of the one called, for the same caller.
-    pub(crate) async fn carry_out(&self, call: &mut Call, words: &[String]) -> Outcome {
+    pub(crate) async fn stand_in(&self, call: &mut Call, words: &[String]) -> Outcome {
         let found = words.split_first();
         let found = found.and_then(|(name, rest)| Some((table::find(name)?, rest)));
         let Some((command, arguments)) = found else {

@@ -106,6 +106,7 @@ impl World {
             terminal: None,
             git_protocol: None,
             folder: None,
+            variables: Default::default(),
         };
         let (stdout, mut out) = tokio::io::duplex(1 << 20);
         let (stderr, mut err) = tokio::io::duplex(1 << 20);
@@ -192,6 +193,7 @@ fn plugins(root: &std::path::Path, tasks: &TaskTracker) -> PluginSettings {
         dokku_root: root.join("git"),
         socket: root.join("control.sock"),
         binary: "/bin/false".into(),
+        stack_image: String::new(),
         env: Vec::new(),
         trigger_time_limit: std::time::Duration::from_secs(1),
         tasks: tasks.clone(),
@@ -209,6 +211,7 @@ fn settings(root: &std::path::Path) -> ControlSettings {
         ssh_host: "localhost".to_owned(),
         ssh_port: 2222,
         dashboard: None,
+        access_log: None,
         keep_releases: 10,
     }
 }

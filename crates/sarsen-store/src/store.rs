@@ -15,8 +15,8 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::seal::{Place, Sealer};
 use crate::{
     Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases, Routing, SealError, Services,
-    SshKeys, Storage, StoreError, key_file,
+    Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases, Routing,
+    SealError, Services, SshKeys, Storage, StoreError, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");

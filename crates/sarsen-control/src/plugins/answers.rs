@@ -16,7 +16,7 @@ pub(crate) async fn answer(control: &Control, call: &mut Call) -> Outcome {
     let words = call.args.from(1).to_vec();
     let text = |index: usize| words.get(index).map_or("", String::as_str);
     if let Some(command) = command(&trigger, &words) {
-        return control.carry_out(call, &command).await;
+        return control.stand_in(call, &command).await;
     }
     if let Some(plugin) = trigger.strip_suffix("-get-property") {
         let value = control.property_of(plugin, text(0), &words).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn answer(control: &Control, call: &mut Call) -> Outcome {
         "app-maybe-create" => control.create_on_push(&AppName::parse(text(0))?).await,
         "config-export" => {
             let command = config_export(&words);
-            control.carry_out(call, &command).await
+            control.stand_in(call, &command).await
         }
         "ports-get-available" => {
             let port = facts::free_port()?;

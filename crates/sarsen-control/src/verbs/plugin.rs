@@ -135,7 +135,7 @@ async fn trigger(control: &Control, call: &mut Call) -> Outcome {
     if sarsen_plugins::is_answered(trigger.as_str()) {
         let mut question = vec!["plugin:ask".to_owned(), trigger.to_string()];
         question.extend_from_slice(&args);
-        control.carry_out(call, &question).await?;
+        control.stand_in(call, &question).await?;
     }
     let stdin = Stdin::From(call.take_stdin());
     let fired = fire(control, call, &trigger, args, stdin).await;
