@@ -14,7 +14,7 @@ use sarsen_plugins::{Detail, Plugins};
 use sarsen_registry::Registry;
 use sarsen_router::Router;
 use sarsen_runtime::Runtime;
-use sarsen_store::{NewEvent, Store};
+use sarsen_store::{NewEvent, Scope, Store};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +24,7 @@ use crate::addons::Addons;
 use crate::args::Usage;
 use crate::build_log::BuildLogs;
 use crate::cron::{CronState, Outputs};
+use crate::drains::Drains;
 use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
 use crate::login::LoginLinks;
@@ -106,6 +107,7 @@ pub struct Control {
     pub(crate) addons: Addons,
     pub(crate) cron: Arc<CronState>,
     pub(crate) outputs: Outputs,
+    pub(crate) drains: Arc<Drains>,
 }
 
 /// A pre-receive hook that waits for its verdict.
@@ -142,6 +144,7 @@ impl Control {
             retirements: Arc::default(),
             cron: Arc::new(CronState::new()),
             outputs,
+            drains: Arc::default(),
         }
     }
 
@@ -352,6 +355,12 @@ impl Control {
             object: &object,
             detail: &detail,
         };
+        let properties = self.store.properties();
+        let logged = properties.get(&Scope::Global, "events", "logged").await;
+        if logged.is_ok_and(|value| value.as_deref() == Some("true")) {
+            let (actor, action) = (event.actor, event.action);
+            tracing::info!(actor.name = actor, action, object = %object.escape_debug(), %detail, "{actor}: {action}");
+        }
         if let Err(error) = self.store.events().append(event).await {
             tracing::error!(%error, "cannot append to the audit log");
         }

@@ -7,6 +7,7 @@ mod build_log;
 mod commands_page;
 mod control;
 pub mod cron;
+mod drains;
 mod failure;
 mod lifecycle;
 mod lock;

@@ -10,6 +10,7 @@ mod retire;
 mod route;
 pub(crate) mod settings;
 mod shape;
+mod wanted_env;
 mod workbench;
 
 pub(crate) use build::Source;

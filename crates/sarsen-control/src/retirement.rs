@@ -12,10 +12,6 @@ use crate::control::Control;
 use crate::failure::Outcome;
 use crate::verbs;
 
-/// How long requests may go on in a container that is replaced, before it is told to stop. Stopping gives it its own
-/// grace period on top.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
-
 impl Control {
     /// Works off retiring containers until the daemon ends.
     pub async fn see_off(self, shutdown: CancellationToken) {
@@ -70,7 +66,10 @@ impl Control {
     }
 
     async fn drain_and_stop(&self, instance: &Instance) {
-        let drained = self.router.drain(instance.id, DRAIN_DEADLINE).await;
+        let drained = self
+            .router
+            .drain(instance.id, self.wait_to_retire(instance).await)
+            .await;
         if drained.cut > 0 {
             let (app, cut) = (&instance.app, drained.cut);
             tracing::warn!(app.name = %app, cut, "{cut} requests to a replaced container of {app} had not ended");
@@ -94,6 +93,20 @@ impl Control {
         }
         self.store.instances().forget(&[instance.id]).await?;
         Ok(())
+    }
+
+    /// How long requests may go on in a container that is replaced, before it is told to stop. Stopping gives it its own
+    /// grace period on top.
+    async fn wait_to_retire(&self, instance: &Instance) -> Duration {
+        let seconds = verbs::checks::CONCERN
+            .effective(self, &instance.app, "wait-to-retire")
+            .await;
+        Duration::from_secs(
+            seconds
+                .ok()
+                .and_then(|seconds| seconds.parse().ok())
+                .unwrap_or(60),
+        )
     }
 
     async fn stop_grace(&self, instance: &Instance) -> Duration {

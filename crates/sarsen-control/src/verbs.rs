@@ -1,15 +1,18 @@
 //! The verbs, a file for each noun. A new one is declared in its noun's `COMMANDS` and nowhere else.
 
 pub(crate) mod addons;
+pub(crate) mod app_json;
 pub(crate) mod apps;
 pub(crate) mod builder;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
+pub(crate) mod checks;
 pub(crate) mod config;
 pub(crate) mod cron;
 pub(crate) mod dashboard;
 pub(crate) mod docker_options;
 pub(crate) mod domains;
+pub(crate) mod events;
 pub(crate) mod git;
 pub(crate) mod help;
 pub(crate) mod http_auth;
@@ -34,15 +37,18 @@ use crate::table::Command;
 
 /// Every noun's verbs, in the order of help.
 pub(crate) const ALL: &[&[Command]] = &[
+    app_json::COMMANDS,
     apps::COMMANDS,
     builder::COMMANDS,
     buildpacks::COMMANDS,
     builds::COMMANDS,
+    checks::COMMANDS,
     config::COMMANDS,
     cron::COMMANDS,
     dashboard::COMMANDS,
     docker_options::COMMANDS,
     domains::COMMANDS,
+    events::COMMANDS,
     git::COMMANDS,
     help::COMMANDS,
     http_auth::COMMANDS,

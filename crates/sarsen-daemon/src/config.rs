@@ -199,7 +199,7 @@ impl Default for HttpConfig {
             max_head: Bytes(usual.max_head_bytes as u64),
             max_connections: usual.max_connections,
             trusted_proxies: Proxies::default(),
-            access_log: None,
+            access_log: Some(PathBuf::from("logs/access.log")),
             access_log_max: Bytes(100 << 20),
         }
     }

@@ -126,6 +126,7 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
         "the retirement of containers",
         control.clone().see_off(token()),
     );
+    components.start("the log drains", control.clone().keep_draining(token()));
     components.start(
         "the scheduler",
         control

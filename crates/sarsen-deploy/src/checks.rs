@@ -2,6 +2,7 @@
 
 mod http;
 mod listening;
+mod live;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -68,6 +69,15 @@ impl Subject<'_> {
             return Err(Cause::Restarted);
         }
         Ok(info)
+    }
+
+    /// Whether a container that is to serve does; how often it was restarted does not matter.
+    pub(crate) async fn serves(&self) -> Result<(), Cause> {
+        let info = self.inspect().await?;
+        if !info.is_running() {
+            return Err(Cause::of_end(&info, self.settings.memory));
+        }
+        self.probe(&info).await
     }
 
     async fn probe(&self, info: &ContainerInfo) -> Result<(), Cause> {

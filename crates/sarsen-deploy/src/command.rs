@@ -43,6 +43,20 @@ pub(crate) fn of_process(
     }
 }
 
+/// What every process runs when people have set a start command.
+pub(crate) fn of_start(
+    release: &Release,
+    text: &str,
+    image: &ImageInfo,
+    port: Option<u16>,
+) -> Vec<String> {
+    if release.builder == BuilderKind::Herokuish {
+        of_task(release, text, image)
+    } else {
+        of_text(text, image, port)
+    }
+}
+
 /// What a task given as text runs.
 pub(crate) fn of_task(release: &Release, text: &str, image: &ImageInfo) -> Vec<String> {
     if release.builder == BuilderKind::Herokuish {

@@ -5,6 +5,7 @@
 mod checks;
 mod command;
 pub mod cron;
+pub mod drain;
 mod error;
 mod lifecycle;
 mod lines;

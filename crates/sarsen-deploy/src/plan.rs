@@ -80,6 +80,10 @@ pub struct AppSettings {
     pub initial_network: Option<String>,
     /// What is put behind `APP.PROCESS`, the name that others on a network find a container by.
     pub tld: Option<String>,
+    /// The same for types that app.json speaks of.
+    pub max_parallel: BTreeMap<ProcessType, usize>,
+    /// Run in place of the image's and the Procfile's commands.
+    pub start_command: Option<String>,
     /// Networks that containers are on besides the engine's default one.
     pub networks: Vec<String>,
     /// Live containers of types with [`CheckMode::Disabled`]: they are stopped before new ones start, and started
@@ -123,6 +127,8 @@ impl Default for AppSettings {
             shell: None,
             initial_network: None,
             tld: None,
+            max_parallel: BTreeMap::new(),
+            start_command: None,
             networks: Vec::new(),
             stop_first: BTreeMap::new(),
         }
@@ -165,6 +171,12 @@ impl AppSettings {
             aliases: self.aliases(app, process),
         };
         self.networks.iter().map(place).collect()
+    }
+
+    /// How many containers of this type start at the same time.
+    pub fn parallel(&self, process: &ProcessType) -> usize {
+        let own = self.max_parallel.get(process).copied();
+        own.unwrap_or(self.parallel).max(1)
     }
 
     /// The grace period.

@@ -39,7 +39,10 @@ pub(crate) fn of_instance(
     let mut spec = common(release, settings, flags, owner);
     spec.network = place(release, settings, instance.process.as_str());
     spec.name = Some(name.clone());
-    spec.command = command::of_process(release, &instance.process, image, port)?;
+    spec.command = match &settings.start_command {
+        Some(text) => Some(command::of_start(release, text, image, port)),
+        None => command::of_process(release, &instance.process, image, port)?,
+    };
     spec.stop_timeout = Some(settings.stop_timeout);
     if instance.process.is_web() {
         spec.expose = exposed(settings);

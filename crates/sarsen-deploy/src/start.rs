@@ -138,7 +138,8 @@ impl Attempt<'_> {
         self.progress
             .header(&format!("Deploying {process} (count={count})"));
         self.make_room(process).await?;
-        self.bring_up(instances).await
+        let parallel = self.plan.settings.parallel(process);
+        self.bring_up(instances, parallel).await
     }
 
     /// Stops the live containers of a process that must not run twice.
@@ -160,8 +161,8 @@ impl Attempt<'_> {
     async fn bring_up(
         &self,
         instances: Vec<&PlannedInstance>,
+        parallel: usize,
     ) -> Result<Vec<Started>, DeployError> {
-        let parallel = self.plan.settings.parallel.max(1);
         // Made at once (they start when polled): a closure kept across an await would not be `Send` for callers.
         let bringing: Vec<_> = instances
             .into_iter()

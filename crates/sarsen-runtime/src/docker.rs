@@ -147,6 +147,9 @@ impl ContainerRuntime for DockerRuntime {
         self.inspect_container(id.as_str()).await
     }
 
+    async fn inspect_json(&self, id: &ContainerId) -> Result<String> {
+        self.inspect_container_json(id.as_str()).await
+    }
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>> {
         self.find_container(name).await
     }

@@ -70,6 +70,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn set_restart_policy(&self, id: &ContainerId, policy: RestartPolicy) -> Result<()>;
     /// Everything we need to know of one container.
     async fn inspect(&self, id: &ContainerId) -> Result<ContainerInfo>;
+    /// Everything that the engine knows of one container, as the engine's own JSON, for people.
+    async fn inspect_json(&self, id: &ContainerId) -> Result<String>;
     /// One container by its name, when it is there.
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>>;
     /// All containers, running or not, that carry every one of these labels (`key` or `key=value`), inspected.

@@ -100,7 +100,8 @@ impl Control {
             return Ok(Begun::Skipped);
         }
         let release = self.live_release(app).await?;
-        let settings = self.app_settings(&release).await?;
+        let mut settings = self.app_settings(&release).await?;
+        self.add_run_flags(&release, &mut settings).await?;
         let spec = RunSpec {
             command: vec![task.command.clone()],
             mode: RunMode::Detached,

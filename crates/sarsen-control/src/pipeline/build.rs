@@ -67,6 +67,9 @@ impl Control {
                 .map(|name| name.parse())
                 .transpose()?,
             dockerfile_path: dockerfile.effective(self, app, "dockerfile-path").await?,
+            appjson_path: verbs::app_json::CONCERN
+                .effective(self, app, "appjson-path")
+                .await?,
             procfile_path: verbs::ps::CONCERN
                 .effective(self, app, "procfile-path")
                 .await?,

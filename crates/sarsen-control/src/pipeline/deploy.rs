@@ -1,7 +1,9 @@
 //! Deploy: release → candidate: containers that run and are healthy, and get no request yet.
 
-use sarsen_deploy::{DeployPlan, PlannedInstance};
-use sarsen_domain::{ProcessIndex, ProcessType, Progress, Release};
+use std::collections::{BTreeMap, BTreeSet};
+
+use sarsen_deploy::{AppSettings, CheckMode, DeployPlan, PlannedInstance};
+use sarsen_domain::{AppName, ContainerId, ProcessIndex, ProcessType, Progress, Release};
 use sarsen_plugins::Trigger;
 use sarsen_store::Replace;
 
@@ -77,6 +79,32 @@ fn has_command(release: &Release, process: &ProcessType) -> bool {
 }
 
 impl Control {
+    /// The live containers that have to go before those that replace them start.
+    async fn to_stop_first(
+        &self,
+        app: &AppName,
+        settings: &AppSettings,
+        rollout: &Rollout,
+    ) -> Outcome<BTreeMap<ProcessType, BTreeSet<ContainerId>>> {
+        let mut found: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        for instance in self.live_instances(app).await? {
+            let is_replaced = match &rollout.replace {
+                Replace::All => true,
+                Replace::Processes(processes) => processes.contains(&instance.process),
+                Replace::Indexes(places) => places.iter().any(|(process, index)| {
+                    (process, *index) == (&instance.process, instance.index)
+                }),
+            };
+            if !is_replaced || settings.check_mode(&instance.process) != CheckMode::Disabled {
+                continue;
+            }
+            if let Some(container) = instance.container {
+                found.entry(instance.process).or_default().insert(container);
+            }
+        }
+        Ok(found)
+    }
+
     /// Starts the containers and waits until they are healthy.
     pub(crate) async fn deploy(
         &self,
@@ -97,6 +125,7 @@ impl Control {
         let types = rollout.wanted.iter().map(|(process, _)| process.clone());
         self.add_deploy_flags(&release, &types.collect(), &mut settings)
             .await?;
+        settings.stop_first = self.to_stop_first(&job.app, &settings, &rollout).await?;
         let port = sarsen_domain::health::web_port(&settings.ports);
         let wanted: Vec<_> = rollout
             .wanted

@@ -157,9 +157,22 @@ impl Control {
                 "What this deploy has made is cleaned up when the container engine answers again",
             );
         }
+        self.wake_stopped(job).await;
         let app = self.store.apps().get(&job.app).await;
         if app.is_ok_and(|app| app.deployed && !app.stopped) {
             job.log.warn("The release before this one goes on serving");
+        }
+    }
+
+    /// Live containers that had to make room for the candidate serve again.
+    async fn wake_stopped(&self, job: &Job) {
+        for instance in self.live_instances(&job.app).await.unwrap_or_default() {
+            let Some(container) = &instance.container else {
+                continue;
+            };
+            if let Err(error) = self.runtime.start(container).await {
+                tracing::warn!(app.name = %job.app, %error, "a container of the last release does not run");
+            }
         }
     }
 

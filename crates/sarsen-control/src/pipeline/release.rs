@@ -18,6 +18,13 @@ impl Control {
     pub(crate) async fn release(&self, job: &Job, image: Image, why: &str) -> Outcome<Release> {
         self.enter_stage(job, "release").await?;
         let Image { built, commit } = image;
+        if let Some((_, app_json)) = &built.app_json {
+            // Before anything is set: what cannot be read ends the deploy.
+            for task in &app_json.cron {
+                sarsen_deploy::cron::Schedule::parse(&task.schedule)?;
+            }
+            self.set_wanted_env(job, app_json).await?;
+        }
         let mut config = self.store.config().merged(&job.app).await?;
         if let Some(commit) = &commit {
             let key = verbs::git::CONCERN
@@ -30,9 +37,6 @@ impl Control {
         let (text, app_json) = built.app_json.map_or((None, None), |(text, app_json)| {
             (Some(text), Some(app_json))
         });
-        for task in app_json.iter().flat_map(|app_json| &app_json.cron) {
-            sarsen_deploy::cron::Schedule::parse(&task.schedule)?;
-        }
         let formation = self.fix_formation(job, app_json.as_ref()).await?;
         let image = self.prepare_image(job, built.image, built.builder).await?;
         let release = NewRelease {

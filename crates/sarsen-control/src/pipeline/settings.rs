@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sarsen_deploy::AppSettings;
-use sarsen_domain::{AppJson, AppName, Invalid, PortMapping, Release};
+use sarsen_domain::{AppJson, AppName, BuilderKind, Invalid, PortMapping, Release};
 use sarsen_runtime::RestartPolicy;
 
 use crate::control::Control;
@@ -32,7 +32,8 @@ impl Control {
         let parallel = local
             .effective(self, app, "parallel-schedule-count")
             .await?;
-        Ok(AppSettings {
+        let start_command = self.start_command(release).await?;
+        let mut settings = AppSettings {
             restart: parse_restart_policy(&ps.effective(self, app, "restart-policy").await?)?,
             stop_timeout: stop_timeout.parse().unwrap_or(30),
             log_max_size: Some(max_size).filter(|size| size != "unlimited"),
@@ -55,8 +56,24 @@ impl Control {
                 .into_iter()
                 .find(|domain| domain.wildcard_suffix().is_none() && !domain.is_catch_all()),
             networks: self.app_networks(app).await?,
+            max_parallel: app_json.max_parallel,
+            start_command,
             ..AppSettings::default()
-        })
+        };
+        verbs::checks::apply(self, app, &mut settings).await?;
+        Ok(settings)
+    }
+
+    /// `start-cmd` for images of buildpacks, `dockerfile-start-cmd` for all others.
+    async fn start_command(&self, release: &Release) -> Outcome<Option<String>> {
+        let key = match release.builder {
+            BuilderKind::Herokuish => "start-cmd",
+            BuilderKind::Dockerfile | BuilderKind::Null => "dockerfile-start-cmd",
+        };
+        let text = verbs::ps::CONCERN
+            .effective(self, &release.app, key)
+            .await?;
+        Ok(Some(text).filter(|text| !text.trim().is_empty()))
     }
 
     /// What runs in a container when no command is given, if something was chosen.

@@ -1,5 +1,6 @@
 //! What an app's containers say.
 
+use sarsen_deploy::drain::Sink;
 use sarsen_deploy::{LogFormat, LogSource, TextStyle};
 use sarsen_domain::{AppName, Invalid, ProcessType};
 use sarsen_runtime::LogOptions;
@@ -11,6 +12,8 @@ use crate::report::ReportKind;
 use crate::table::{Call, Command, verb};
 use crate::verbs::run::show;
 
+mod more;
+
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
     verb!(
@@ -19,6 +22,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         Read,
         "Shows the last log lines of an app, or follows them",
         logs
+    ),
+    verb!(
+        "logs:failed",
+        "<app>|--all",
+        Read,
+        "Shows what the containers of the last failed deploy wrote",
+        more::failed
     ),
     verb!(
         "logs:report",
@@ -31,26 +41,82 @@ pub(crate) const COMMANDS: &[Command] = &[
         "logs:set",
         "<app>|--global <key> [<value>]",
         Change,
-        "Sets a logs property: max-size",
+        "Sets a logs property: app-label-alias, max-size, vector-cron-sink, vector-sink",
         set
+    ),
+    verb!(
+        "logs:vector-logs",
+        "[-n|--num N] [-t|--tail]",
+        Read,
+        "Shows how the log drains are doing",
+        more::vector_logs
+    ),
+    verb!(
+        "logs:vector-start",
+        "[--vector-image IMAGE]",
+        Host,
+        "Sends logs to their sinks again",
+        more::vector_start
+    ),
+    verb!(
+        "logs:vector-stop",
+        "",
+        Host,
+        "Sends logs nowhere until they are started again",
+        more::vector_stop
     ),
 ];
 
 /// The properties of logs.
 pub(crate) const CONCERN: Concern = Concern {
     plugin: "logs",
-    properties: &[Property {
-        key: "max-size",
-        reach: Reach::AppAndGlobal,
-        default: "10m",
-        check: size,
-    }],
+    properties: &[
+        Property {
+            key: "app-label-alias",
+            reach: Reach::AppAndGlobal,
+            default: "com.dokku.app-name",
+            check: json_key,
+        },
+        Property {
+            key: "max-size",
+            reach: Reach::AppAndGlobal,
+            default: "10m",
+            check: size,
+        },
+        Property {
+            key: "vector-cron-sink",
+            reach: Reach::AppAndGlobal,
+            default: "",
+            check: sink,
+        },
+        Property {
+            key: "vector-sink",
+            reach: Reach::AppAndGlobal,
+            default: "",
+            check: sink,
+        },
+    ],
     report: ReportKind {
         prefix: "logs",
         label: "logs",
         long_json_keys: true,
     },
 };
+
+fn sink(value: &str) -> Result<(), Invalid> {
+    Sink::parse(value).map(|_| ())
+}
+
+fn json_key(value: &str) -> Result<(), Invalid> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if value.len() <= 200 && value.chars().all(legal) {
+        return Ok(());
+    }
+    Err(Invalid::new(format!(
+        "Invalid label '{}': use letters, digits, '.', '-', '_' and '/'",
+        value.escape_debug()
+    )))
+}
 
 fn size(value: &str) -> Result<(), Invalid> {
     let digits = value.trim_end_matches(['k', 'm', 'g']);

@@ -19,11 +19,23 @@ use crate::push::{from_release, from_source};
 use crate::report::{self, ReportKind};
 use crate::table::{Call, Command, verb};
 
+mod more;
+mod several;
+
+use several::{Work, each};
+
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
     verb!(
+        "ps:inspect",
+        "<app>",
+        Inside,
+        "Shows all that the engine knows of an app's containers, without the values of their environment",
+        more::inspect
+    ),
+    verb!(
         "ps:rebuild",
-        "<app>|--all",
+        "[--parallel N] <app>|--all",
         Deploy,
         "Builds the deployed branch again and deploys it",
         rebuild
@@ -37,10 +49,24 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "ps:restart",
-        "<app>|--all [<process>]",
+        "[--parallel N] <app>|--all [<process>]",
         Deploy,
         "Replaces the containers of an app",
         restart
+    ),
+    verb!(
+        "ps:restore",
+        "[--parallel N] [<app>|--all]",
+        Deploy,
+        "Starts apps that should run and do not",
+        restore
+    ),
+    verb!(
+        "ps:retire",
+        "[<app>]",
+        Deploy,
+        "Stops and removes replaced containers, and waits until they are gone",
+        more::retire
     ),
     verb!(
         "ps:scale",
@@ -53,19 +79,19 @@ pub(crate) const COMMANDS: &[Command] = &[
         "ps:set",
         "<app>|--global <key> [<value>]",
         Change,
-        "Sets a process property: procfile-path, restart-policy, stop-timeout-seconds",
+        "Sets a process property: dockerfile-start-cmd, procfile-path, restart-policy, start-cmd, stop-timeout-seconds",
         set
     ),
     verb!(
         "ps:start",
-        "<app>|--all",
+        "[--parallel N] <app>|--all",
         Deploy,
         "Starts an app that was stopped",
         start
     ),
     verb!(
         "ps:stop",
-        "<app>|--all",
+        "[--parallel N] <app>|--all",
         Deploy,
         "Stops the containers of an app",
         stop
@@ -77,6 +103,12 @@ pub(crate) const CONCERN: Concern = Concern {
     plugin: "ps",
     properties: &[
         Property {
+            key: "dockerfile-start-cmd",
+            reach: Reach::App,
+            default: "",
+            check: command,
+        },
+        Property {
             key: "procfile-path",
             reach: Reach::AppAndGlobal,
             default: "Procfile",
@@ -87,6 +119,12 @@ pub(crate) const CONCERN: Concern = Concern {
             reach: Reach::AppAndGlobal,
             default: "on-failure:10",
             check: restart_policy,
+        },
+        Property {
+            key: "start-cmd",
+            reach: Reach::App,
+            default: "",
+            check: command,
         },
         Property {
             key: "stop-timeout-seconds",
@@ -106,6 +144,15 @@ fn restart_policy(value: &str) -> Result<(), Invalid> {
     parse_restart_policy(value).map(|_| ())
 }
 
+fn command(value: &str) -> Result<(), Invalid> {
+    if value.len() <= 4096 && !value.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Invalid::new(
+        "Invalid start command: give one line of at most 4096 characters",
+    ))
+}
+
 fn seconds(value: &str) -> Result<(), Invalid> {
     match value.parse::<u32>() {
         Ok(seconds) if seconds <= 3600 => Ok(()),
@@ -120,78 +167,72 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
     CONCERN.set(control, call).await
 }
 
-/// The app named, or with `--all` every one.
-async fn chosen(control: &Control, call: &mut Call) -> Outcome<Vec<AppName>> {
-    if call.args.has("--all") {
-        let apps = control.store.apps().list().await?;
-        return control.visible(&call.identity, apps).await;
-    }
-    Ok(vec![AppName::clone(&*call.app()?)])
-}
-
 async fn rebuild(control: &Control, call: &mut Call) -> Outcome {
-    let mut failed = Vec::new();
-    for app in chosen(control, call).await? {
-        if let Err(failure) = control.rebuild(call, &app).await {
-            call.out.warn(&failure.message).await?;
-            failed.push(app.to_string());
-        }
-    }
-    all_or_nothing("rebuild", &failed)
+    let work: Work = |control, call, app| Box::pin(async move { control.rebuild(call, app).await });
+    each(control, call, "rebuild", work).await
 }
 
 async fn restart(control: &Control, call: &mut Call) -> Outcome {
     let place = usize::from(!call.args.has("--all"));
-    let process = call.args.get(place).map(ProcessType::parse).transpose()?;
-    let mut failed = Vec::new();
-    for app in chosen(control, call).await? {
-        if let Err(failure) = control.restart(call, &app, process.as_ref()).await {
-            call.out.warn(&failure.message).await?;
-            failed.push(app.to_string());
-        }
-    }
-    all_or_nothing("restart", &failed)
+    call.args.get(place).map(ProcessType::parse).transpose()?;
+    let work: Work = |control, call, app| {
+        Box::pin(async move {
+            let place = usize::from(!call.args.has("--all"));
+            let process = call.args.get(place).map(ProcessType::parse).transpose()?;
+            control.restart(call, app, process.as_ref()).await
+        })
+    };
+    each(control, call, "restart", work).await
 }
 
 async fn start(control: &Control, call: &mut Call) -> Outcome {
-    for app in chosen(control, call).await? {
-        let record = control.store.apps().get(&app).await?;
-        if !record.deployed {
-            call.out
-                .warn(&format!("App {app} has not been deployed"))
-                .await?;
-        } else if !record.stopped && control.all_run(&app).await? {
-            call.out.warn(&format!("App {app} already running")).await?;
-        } else {
-            control.start(call, &app).await?;
-        }
-    }
-    Ok(())
+    let work: Work = |control, call, app| {
+        Box::pin(async move {
+            let record = control.store.apps().get(app).await?;
+            if !record.deployed {
+                let text = format!("App {app} has not been deployed");
+                call.out.warn(&text).await
+            } else if !record.stopped && control.all_run(app).await? {
+                call.out.warn(&format!("App {app} already running")).await
+            } else {
+                control.start(call, app).await
+            }
+        })
+    };
+    each(control, call, "start", work).await
 }
 
 async fn stop(control: &Control, call: &mut Call) -> Outcome {
-    for app in chosen(control, call).await? {
-        if !control.store.apps().get(&app).await?.deployed {
-            call.out
-                .warn(&format!("App {app} has not been deployed"))
-                .await?;
-            continue;
-        }
-        call.out.header(&format!("Stopping {app}")).await?;
-        control.stop(&app).await?;
-    }
-    Ok(())
+    let work: Work = |control, call, app| {
+        Box::pin(async move {
+            if !control.store.apps().get(app).await?.deployed {
+                let text = format!("App {app} has not been deployed");
+                return call.out.warn(&text).await;
+            }
+            call.out.header(&format!("Stopping {app}")).await?;
+            control.stop(app).await
+        })
+    };
+    each(control, call, "stop", work).await
 }
 
-fn all_or_nothing(verb: &str, failed: &[String]) -> Outcome {
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::new(format!(
-            "Could not {verb} {}",
-            failed.join(", ")
-        )))
-    }
+/// Starts what should run and does not. Apps that somebody stopped stay as they are.
+async fn restore(control: &Control, call: &mut Call) -> Outcome {
+    let work: Work = |control, call, app| {
+        Box::pin(async move {
+            let record = control.store.apps().get(app).await?;
+            if record.deployed && record.stopped {
+                let text = format!("Skipping {app}: it was stopped");
+                return call.out.warn(&text).await;
+            }
+            if !record.deployed || control.all_run(app).await? {
+                return Ok(());
+            }
+            call.out.header(&format!("Restoring {app}")).await?;
+            control.start(call, app).await
+        })
+    };
+    each(control, call, "restore", work).await
 }
 
 async fn scale(control: &Control, call: &mut Call) -> Outcome {
@@ -480,8 +521,10 @@ fn describe(state: &ProcessStatus) -> String {
         state.status.as_str(),
         state.container.short()
     );
-    if state.restart_count > 0 {
-        text.push_str(&format!(", restarted {} times", state.restart_count));
+    match state.restart_count {
+        0 => {}
+        1 => text.push_str(", restarted once"),
+        count => text.push_str(&format!(", restarted {count} times")),
     }
     if let Some(code) = state
         .exit_code

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use super::listeners::Listeners;
 use super::machine;
-use crate::config::{Bytes, Config, HttpConfig, SshConfig};
+use crate::config::{Bytes, Config, SshConfig};
 use crate::house::House;
 
 /// Submodules are fetched like any source: so long per fetch, so deep, so many.
@@ -65,7 +65,7 @@ impl Daemon {
                 host: Host::local(machine::name()),
             },
         );
-        let router = Router::new(router_settings(&config.http, config.shutdown.deadline)?);
+        let router = Router::new(router_settings(config)?);
         let deploy = DeploySettings {
             owner: owner.clone(),
             tasks: tasks.clone(),
@@ -203,16 +203,10 @@ fn build_settings(config: &Config, owner: &str) -> BuildSettings {
     }
 }
 
-fn router_settings(http: &HttpConfig, deadline: Duration) -> Result<RouterSettings> {
-    let access_log = match &http.access_log {
-        Some(path) => AccessLog::to_file(path, http.access_log_max.0).with_context(|| {
-            format!(
-                "cannot write the access log {} (http.access_log)",
-                path.display()
-            )
-        })?,
-        None => AccessLog::none(),
-    };
+fn router_settings(config: &Config) -> Result<RouterSettings> {
+    let http = &config.http;
+    let deadline = config.shutdown.deadline;
+    let access_log = access_log(config)?;
     Ok(RouterSettings {
         head_timeout: http.head_timeout,
         keep_alive_timeout: http.keep_alive_timeout,
@@ -227,6 +221,26 @@ fn router_settings(http: &HttpConfig, deadline: Duration) -> Result<RouterSettin
         access_log,
         ..RouterSettings::default()
     })
+}
+
+/// A path without a leading slash is one in the data directory.
+fn access_log(config: &Config) -> Result<AccessLog> {
+    let Some(path) = &config.http.access_log else {
+        return Ok(AccessLog::none());
+    };
+    let path = config.data_dir.join(path);
+    let opened = match path.parent() {
+        Some(folder) => std::fs::create_dir_all(folder),
+        None => Ok(()),
+    };
+    opened
+        .and_then(|()| AccessLog::to_file(&path, config.http.access_log_max.0))
+        .with_context(|| {
+            format!(
+                "cannot write the access log {} (http.access_log)",
+                path.display()
+            )
+        })
 }
 
 fn ssh_servers(

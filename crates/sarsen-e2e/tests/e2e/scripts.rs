@@ -19,17 +19,23 @@ macro_rules! scripts {
 }
 
 scripts! {
+    access_log
+    app_json
     apps
     attributes
     autocreation
     branches
     buildpack
     cancelled
+    checks
     clone
     config
+    crash_loop
+    cron
     daemon_restart
     deploy
     domains
+    drains
     fails_in_build
     fails_in_release
     fails_its_check

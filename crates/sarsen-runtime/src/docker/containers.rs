@@ -120,6 +120,13 @@ impl DockerRuntime {
         inspect(&self.client().await?, id_or_name).await
     }
 
+    pub(super) async fn inspect_container_json(&self, id: &str) -> Result<String> {
+        let client = self.client().await?;
+        let answer = client.inspect_container(id, None::<InspectContainerOptions>);
+        let answer = answer.await.map_err(engine_error)?;
+        serde_json::to_string(&answer).map_err(|error| RuntimeError::Engine(error.to_string()))
+    }
+
     pub(super) async fn find_container(
         &self,
         name: &ContainerName,

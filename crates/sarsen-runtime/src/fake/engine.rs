@@ -56,6 +56,13 @@ impl ContainerRuntime for FakeRuntime {
         self.state().container(id).map(|c| c.info.clone())
     }
 
+    async fn inspect_json(&self, id: &ContainerId) -> Result<String> {
+        let info = self.inspect(id).await?;
+        let value = serde_json::json!({
+            "Id": info.id, "Name": format!("/{}", info.name), "Config": {"Labels": info.labels},
+        });
+        Ok(value.to_string())
+    }
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>> {
         self.enter(Operation::Find, name.as_str())?;
         let found = |info: &ContainerInfo| info.name == name.as_str();

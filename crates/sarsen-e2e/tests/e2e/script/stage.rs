@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::parse::{Line, is_like};
 use super::split;
-use crate::program::{Ended, Running, eventually, run};
+use crate::program::{Ended, Running, eventually, eventually_within, run};
 use crate::world::World;
 
 /// A world, and what a script remembers.
@@ -76,6 +77,9 @@ impl Stage {
             "eventually" => {
                 eventually(|| self.check(&rest));
             }
+            "patiently" => {
+                eventually_within(Duration::from_secs(100), || self.check(&rest));
+            }
             _ => return self.check(&format!("{verb} {rest}")),
         }
         Ok(())
@@ -102,6 +106,13 @@ impl Stage {
                 let output = self.running(name)?.output();
                 let complaint = || format!("{name} has not printed that:\n{output}");
                 output.contains(text).then_some(()).ok_or_else(complaint)
+            }
+            "file" => {
+                let (path, text) = rest.split_once(" contains ").unwrap_or((rest, ""));
+                let content =
+                    fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+                let complaint = || format!("{path} lacks {text}:\n{content}");
+                content.contains(text).then_some(()).ok_or_else(complaint)
             }
             "leftovers" => match self.world.leftovers().as_slice() {
                 [] => Ok(()),
