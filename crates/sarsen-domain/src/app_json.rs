@@ -8,6 +8,8 @@ use serde::Deserialize;
 use crate::{BuildpackRef, Check, ConcurrencyPolicy, CronTask, Formation, Invalid, ProcessType};
 
 pub mod env;
+#[cfg(test)]
+mod fuzz;
 
 pub use env::{Deploy, EnvEntry, EnvPlan, EnvValue};
 
