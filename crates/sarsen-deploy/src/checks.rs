@@ -75,7 +75,7 @@ impl Subject<'_> {
     pub(crate) async fn serves(&self) -> Result<(), Cause> {
         let info = self.inspect().await?;
         if !info.is_running() {
-            return Err(Cause::of_end(&info, self.settings.memory));
+            return Err(Cause::of_end(&info, self.memory()));
         }
         self.probe(&info).await
     }
