@@ -213,5 +213,6 @@ fn settings(root: &std::path::Path) -> ControlSettings {
         dashboard: None,
         access_log: None,
         keep_releases: 10,
+        access_log: None,
     }
 }

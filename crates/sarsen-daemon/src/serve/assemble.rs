@@ -1,5 +1,6 @@
 //! Makes every part from the configuration and puts them together. Nothing is served yet.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,7 +131,7 @@ async fn seed(store: &Store, config: &Config) -> Result<()> {
 fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> ControlSettings {
     let address = listeners.http_address;
     ControlSettings {
-        access_log: config.http.access_log.clone(),
+        access_log: access_log_path(config),
         owner,
         data_dir: config.data_dir.clone(),
         socket: listeners.socket_path.clone(),
@@ -224,11 +225,15 @@ fn router_settings(config: &Config) -> Result<RouterSettings> {
 }
 
 /// A path without a leading slash is one in the data directory.
+fn access_log_path(config: &Config) -> Option<PathBuf> {
+    let path = config.http.access_log.as_ref()?;
+    Some(config.data_dir.join(path))
+}
+
 fn access_log(config: &Config) -> Result<AccessLog> {
-    let Some(path) = &config.http.access_log else {
+    let Some(path) = access_log_path(config) else {
         return Ok(AccessLog::none());
     };
-    let path = config.data_dir.join(path);
     let opened = match path.parent() {
         Some(folder) => std::fs::create_dir_all(folder),
         None => Ok(()),
