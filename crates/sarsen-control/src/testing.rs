@@ -213,6 +213,5 @@ fn settings(root: &std::path::Path) -> ControlSettings {
         dashboard: None,
         access_log: None,
         keep_releases: 10,
-        access_log: None,
     }
 }
