@@ -17,8 +17,10 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+pub(crate) use sarsen_domain::archive::Caps;
+use sarsen_domain::{Invalid, archive};
 use tar::EntryType;
 
 /// The user and group of everything that belongs to an app.
@@ -74,39 +76,17 @@ pub(crate) enum Verdict {
     Skip,
 }
 
-/// How much may come out of an archive.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caps {
-    pub(crate) members: u64,
-    pub(crate) bytes: u64,
-}
+/// For a buildpack; the largest known ones have a few thousand files.
+pub(crate) const BUILDPACK: Caps = Caps {
+    members: 100_000,
+    bytes: 1 << 30,
+};
 
-impl Caps {
-    /// For what this host made itself.
-    pub(crate) const NONE: Self = Self {
-        members: u64::MAX,
-        bytes: u64::MAX,
-    };
-    /// For a buildpack; the largest known ones have a few thousand files.
-    pub(crate) const BUILDPACK: Self = Self {
-        members: 100_000,
-        bytes: 1 << 30,
-    };
-
-    /// For a build cache that somebody brings.
-    pub(crate) const CACHE: Self = Self {
-        members: 2_000_000,
-        bytes: 20 << 30,
-    };
-
-    fn count(&mut self, member: &Member) -> io::Result<()> {
-        let left = self.members.checked_sub(1);
-        self.members = left.ok_or_else(|| refused("it holds too many files"))?;
-        let left = self.bytes.checked_sub(member.size);
-        self.bytes = left.ok_or_else(|| refused("it is too large when unpacked"))?;
-        Ok(())
-    }
-}
+/// For a build cache that somebody brings.
+pub(crate) const CACHE: Caps = Caps {
+    members: 2_000_000,
+    bytes: 20 << 30,
+};
 
 /// What is done to an archive.
 pub(crate) struct Rewrite {
@@ -134,7 +114,7 @@ impl Rewrite {
             let Some(mut member) = Member::of(&entry)? else {
                 continue;
             };
-            self.caps.count(&member)?;
+            self.caps.count(member.size).map_err(at_fault)?;
             if (self.rule)(&mut member)? == Verdict::Keep {
                 let modified = entry.header().mtime().unwrap_or_default();
                 output.append(&member, modified, &mut entry)?;
@@ -147,6 +127,10 @@ impl Rewrite {
 /// An error that says the archive is at fault.
 fn refused(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+fn at_fault(error: Invalid) -> io::Error {
+    refused(error.0)
 }
 
 impl Member {
@@ -176,23 +160,9 @@ impl Member {
     }
 }
 
-/// A path without `.`; refuses what would leave the root. `None` is the root itself.
+/// A member's path; `None` is the root itself.
 fn clean(path: &[u8]) -> io::Result<Option<PathBuf>> {
-    let path = Path::new(OsStr::from_bytes(path));
-    let mut cleaned = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => cleaned.push(name),
-            Component::CurDir => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                return Err(refused(format!(
-                    "{} would be unpacked outside of its folder",
-                    path.display()
-                )));
-            }
-        }
-    }
-    Ok((!cleaned.as_os_str().is_empty()).then_some(cleaned))
+    archive::clean(path).map_err(at_fault)
 }
 
 /// A tar being written, in which no member lies behind a link and every folder is there before what it holds.

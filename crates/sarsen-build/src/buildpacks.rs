@@ -4,6 +4,7 @@
 //! (the contract is that of `deploy/stack/bin/build`). What it made is copied into a second container that never
 //! runs and has never seen the config, and that one becomes the image.
 
+mod detection;
 mod packs;
 mod result;
 
@@ -41,6 +42,13 @@ impl Builder {
             "Building {} with buildpacks (stack {stack})",
             request.app
         ));
+        if let Some(path) = &plan.unheard {
+            progress.warn(&format!(
+                "{path} asks for Cloud Native Buildpacks, which are not run here: the classic ones are used \
+                 ('builder:set {} selected herokuish' says that this is meant)",
+                request.app
+            ));
+        }
         let packs = self
             .fetcher
             .fetch_all(&plan.buildpacks, progress, limits)

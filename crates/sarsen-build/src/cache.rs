@@ -8,7 +8,7 @@ use sarsen_domain::container::label;
 use sarsen_domain::{AppName, ContainerId};
 use sarsen_runtime::EngineStream;
 
-use crate::archive::{APP_USER, Caps, Input, Rewrite, Rewritten, keep, rebase, rewrite};
+use crate::archive::{self, APP_USER, Input, Rewrite, Rewritten, keep, rebase, rewrite};
 use crate::helper::NAME_PREFIX;
 use crate::{BuildError, Builder};
 
@@ -60,7 +60,7 @@ impl Builder {
         let helper = self.cache_helper(app).await?;
         let change = Rewrite {
             owner: APP_USER,
-            caps: Caps::CACHE,
+            caps: archive::CACHE,
             rule: keep(),
         };
         let Rewritten { stream, failure } = rewrite(Input::Stream(tar), change);

@@ -7,6 +7,7 @@ mod local;
 mod tarball;
 
 use std::collections::HashMap;
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,6 +51,21 @@ impl Fetcher {
             guard: address::Guard::new(settings),
             busy: Arc::default(),
         }
+    }
+
+    /// A URL's content in a file without a name.
+    pub(crate) async fn content(&self, url: &str) -> Result<std::fs::File, BuildError> {
+        std::fs::create_dir_all(&self.cache).map_err(BuildError::io("Could not make the cache"))?;
+        let fetched = self.download(url).await;
+        let mut file = fetched.map_err(|why| {
+            BuildError::Failed(format!(
+                "Could not fetch {}: {why}",
+                without_credentials(url)
+            ))
+        })?;
+        file.rewind()
+            .map_err(BuildError::io("Could not read what was fetched"))?;
+        Ok(file)
     }
 
     /// All of a list, in order.

@@ -99,6 +99,10 @@ pub struct BuildOptions {
     pub limits: ContainerSettings,
     /// For bases of registries that want to know who asks.
     pub logins: Vec<RegistryLogin>,
+    /// Whether buildpacks may be run.
+    pub buildpacks_allowed: bool,
+    /// Path of project.toml, which names buildpacks of another kind.
+    pub projecttoml_path: String,
 }
 
 impl Default for BuildOptions {
@@ -113,6 +117,8 @@ impl Default for BuildOptions {
             docker_options: Vec::new(),
             limits: ContainerSettings::default(),
             logins: Vec::new(),
+            buildpacks_allowed: true,
+            projecttoml_path: "project.toml".to_owned(),
         }
     }
 }
@@ -170,6 +176,11 @@ impl Builder {
     /// The builder that a source calls for.
     pub async fn kind(&self, request: &BuildRequest<'_>) -> Result<BuilderKind, BuildError> {
         Ok(Plan::make(request).await?.builder)
+    }
+
+    /// Fetches an archive by http or https, from public hosts and within the size that buildpacks may have.
+    pub async fn download(&self, url: &str) -> Result<std::fs::File, BuildError> {
+        self.fetcher.content(url).await
     }
 
     /// Makes an image of the source and names it `dokku/APP:latest`. Until that name moves nothing that runs is

@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     /// Its text, when that is the builder.
     pub(crate) dockerfile: Option<String>,
     pub(crate) ignore: Ignore,
+    /// A project.toml whose buildpacks are not of the kind that is run here.
+    pub(crate) unheard: Option<String>,
 }
 
 impl Plan {
@@ -43,6 +45,13 @@ impl Plan {
         let buildpacks = choose_buildpacks(source, options, config, app_json.as_ref())?;
         let dockerfile = text(source, "dockerfile-path", &options.dockerfile_path)?;
         let builder = detect(|| dockerfile.is_some(), options.selected, &buildpacks);
+        if builder == BuilderKind::Herokuish && !options.buildpacks_allowed {
+            return Err(BuildError::Invalid(Invalid::new(
+                "This source asks for buildpacks, which builder-herokuish:set allowed false turned off: \
+                 add a Dockerfile, or allow them again",
+            )));
+        }
+        let project = text(source, "projecttoml-path", &options.projecttoml_path)?;
         let procfile = text(source, "procfile-path", &options.procfile_path)?;
         if builder == BuilderKind::Dockerfile {
             if dockerfile.is_none() {
@@ -65,6 +74,9 @@ impl Plan {
             procfile,
             dockerfile,
             ignore,
+            unheard: project
+                .filter(|_| builder == BuilderKind::Herokuish && options.selected.is_none())
+                .map(|_| options.projecttoml_path.clone()),
         })
     }
 }

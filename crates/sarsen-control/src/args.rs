@@ -7,6 +7,7 @@
 //! | `<key>...` / `[<key>...]` | one or more / any number |
 //! | `<command...>` | everything that follows, flags included |
 //! | `<app>\|--global` | the word, or the flag in its place |
+//! | `<url>\|--` | the word, or `--` as the word |
 //! | `[--quiet]`, `[-n\|--num N]`, `[--env K=V]...` | flags; a second word means that it takes a value |
 //! | `[--git-*]` | any flag with this beginning |
 
@@ -37,6 +38,8 @@ struct Word {
     optional: bool,
     many: bool,
     raw: bool,
+    /// `--` may stand in its place.
+    dashes: bool,
 }
 
 /// Arguments that fit a usage.
@@ -86,6 +89,10 @@ impl Usage {
         let name =
             name.ok_or_else(|| Failure::new(format!("usage item not understood: {text}")))?;
         for flag in alternatives {
+            if flag == "--" {
+                kind.dashes = true;
+                continue;
+            }
             let mut flag = Flag::parse(flag);
             flag.replaces_word = true;
             self.flags.push(flag);
@@ -108,11 +115,11 @@ impl Usage {
         let mut rest = arguments.iter();
         let mut flags_end = false;
         while let Some(argument) = rest.next() {
-            let raw = self
-                .words
-                .get(args.words.len())
-                .is_some_and(|word| word.raw);
-            if flags_end || raw {
+            let place = self.words.get(args.words.len());
+            let raw = place.is_some_and(|word| word.raw);
+            if argument == "--" && !flags_end && place.is_some_and(|word| word.dashes) {
+                args.words.push(argument.clone());
+            } else if flags_end || raw {
                 // In `run APP -- CMD` the first dashes only separate.
                 let separates = argument == "--" && !flags_end;
                 flags_end = true;
@@ -290,6 +297,16 @@ mod tests {
 
     fn error(usage: &str, line: &str) -> String {
         apply(usage, line).unwrap_err().message
+    }
+
+    #[test]
+    fn dashes_can_be_a_word() {
+        let usage = "[--flag] <app> <url>|-- [<name>]";
+        let args = apply(usage, "shop -- ada").unwrap();
+        assert_eq!((args.get(1), args.get(2)), (Some("--"), Some("ada")));
+        let args = apply(usage, "shop https://x --flag").unwrap();
+        assert!(args.has("--flag") && args.get(1) == Some("https://x"));
+        assert!(apply(usage, "shop").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The handle that the front doors hold: takes a request, finds the verb, asks the gate, carries it out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -101,6 +101,8 @@ pub struct Control {
     /// Held while routes are recomputed.
     pub(crate) routing: Arc<tokio::sync::Mutex<()>>,
     pub(crate) extra_listeners: Arc<ExtraListeners>,
+    /// Apps whose routes were taken away by hand.
+    pub(crate) cleared: Arc<Mutex<BTreeSet<AppName>>>,
     pub(crate) logins: LoginLinks,
     /// Rings when containers wait to be drained and stopped.
     pub(crate) retirements: Arc<Notify>,
@@ -140,6 +142,7 @@ impl Control {
             pushes: Arc::default(),
             routing: Arc::default(),
             extra_listeners: Arc::default(),
+            cleared: Arc::default(),
             logins: LoginLinks::new(),
             retirements: Arc::default(),
             cron: Arc::new(CronState::new()),
@@ -166,6 +169,7 @@ impl Control {
         };
         words.inherit(&request.variables);
         out.quiet = words.quiet;
+        let started = std::time::Instant::now();
         if words.rest.is_empty() {
             words.rest.push("help".to_owned());
         }
@@ -186,6 +190,9 @@ impl Control {
         let found = words.rest.split_first();
         let found = found.and_then(|(name, rest)| Some((self.own(name)?, rest)));
         let Some((command, arguments)) = found else {
+            if self.is_traced().await {
+                words.tracing = Tracing::On;
+            }
             let foreign = Foreign {
                 actor: &request.actor,
                 identity: &identity,
@@ -221,7 +228,11 @@ impl Control {
         };
         let outcome = self.perform_verb(&mut call).await;
         self.audit(&mut call, &outcome).await;
-        finish(outcome, &mut call.out).await
+        let code = finish(outcome, &mut call.out).await;
+        if words.tracing == Tracing::On || self.is_traced().await {
+            trace(&mut call, code, started.elapsed()).await;
+        }
+        code
     }
 
     /// The help that these words ask for, if they do.
@@ -317,7 +328,9 @@ impl Control {
             arguments.insert(0, app.clone());
         }
         let args = usage.apply(&arguments)?;
-        let replaced = args.has("--global") || args.has("--all");
+        let replaced = ["--global", "--all", "--all-apps"]
+            .iter()
+            .any(|flag| args.has(flag));
         let named = place
             .filter(|_| !replaced)
             .and_then(|place| args.get(place));
@@ -491,6 +504,14 @@ impl Globals {
             }
         }
         Ok(globals)
+    }
+}
+
+/// How a command went. Its name alone: arguments may be secrets.
+async fn trace(call: &mut Call, code: u8, took: std::time::Duration) {
+    let line = format!("+ {}: exit {code} after {took:?}\n", call.command.name);
+    if let Err(gone) = call.out.error_bytes(line.as_bytes()).await {
+        tracing::debug!(%gone, "nobody reads the trace");
     }
 }
 

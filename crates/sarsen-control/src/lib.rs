@@ -5,6 +5,7 @@ mod addons;
 mod args;
 mod build_log;
 mod commands_page;
+pub mod conformance;
 mod control;
 pub mod cron;
 mod drains;

@@ -67,6 +67,26 @@ impl Control {
         Ok(())
     }
 
+    /// Makes a new app with the settings and the repository of another one. Nothing of it runs yet.
+    pub(crate) async fn clone_app(&self, old: &AppName, new: &AppName) -> Outcome {
+        self.store.apps().clone_as(old, new).await?;
+        let copied = if self.repos.exists(old) {
+            self.repos.copy(old, new).await
+        } else {
+            self.repos.init(new).await
+        };
+        if let Err(error) = copied {
+            self.store.apps().destroy(new).await?;
+            return Err(error.into());
+        }
+        self.refresh_routes().await?;
+        for trigger in [Trigger::PostAppCloneSetup, Trigger::PostAppClone] {
+            self.tell_plugins_about(trigger, &[old.as_str(), new.as_str()])
+                .await;
+        }
+        Ok(())
+    }
+
     /// Gives an app another name. Its containers go on under the old one until they are replaced.
     pub(crate) async fn rename_app(&self, lock: DeployLock, new: &AppName) -> Outcome {
         let old = lock.app().clone();

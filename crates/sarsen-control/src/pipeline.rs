@@ -16,6 +16,6 @@ mod workbench;
 pub(crate) use build::Source;
 pub(crate) use deploy::{Candidate, Rollout};
 pub(crate) use job::{Job, Viewer};
-pub(crate) use receive::{Received, git_io};
+pub(crate) use receive::{Arrival, Received, Settled, git_io};
 pub(crate) use retire::Deployed;
 pub(crate) use route::Routed;

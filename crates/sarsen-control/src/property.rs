@@ -229,6 +229,14 @@ pub(crate) async fn apps_to_report(control: &Control, call: &mut Call) -> Outcom
     Ok(apps)
 }
 
+/// What `<app>|--all` came to.
+pub(crate) async fn apps_meant(control: &Control, call: &mut Call) -> Outcome<Vec<AppName>> {
+    match &call.app {
+        Some(app) => Ok(vec![AppName::clone(app)]),
+        None => Ok(control.store.apps().list().await?),
+    }
+}
+
 /// What `<app>|--global` came to, and the place of the word behind it.
 pub(crate) fn scope(call: &Call) -> Outcome<(Scope, usize)> {
     if call.args.has("--global") {

@@ -44,7 +44,7 @@ async fn verdict(
     let viewer = hook.viewer();
     match control
         .perform(job, viewer, |control, job| {
-            from_push(control, job, received)
+            from_received(control, job, received)
         })
         .await
     {
@@ -53,10 +53,14 @@ async fn verdict(
     }
 }
 
-/// What was received, all the way.
-async fn from_push(control: Control, job: Arc<Job>, received: Received) -> Outcome<Deployed> {
+/// What was received, all the way. `git:sync` and `git:from-archive` enter here.
+pub(crate) async fn from_received(
+    control: Control,
+    job: Arc<Job>,
+    received: Received,
+) -> Outcome<Deployed> {
     let why = format!("Deploy {}", received.commit.short());
-    let branch = received.branch.clone();
+    let (branch, by) = (received.branch.clone(), received.to_settle());
     let deployed = from_source(
         control.clone(),
         Arc::clone(&job),
@@ -64,7 +68,7 @@ async fn from_push(control: Control, job: Arc<Job>, received: Received) -> Outco
         why,
     )
     .await?;
-    control.remember_branch(&job, &branch).await?;
+    control.settle_source(&job, &branch, by).await?;
     Ok(deployed)
 }
 

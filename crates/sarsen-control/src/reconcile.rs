@@ -24,6 +24,12 @@ impl Control {
     /// What must be settled before anybody is served: builds that were under way when the last daemon ended. Needs no
     /// engine.
     pub async fn settle(&self) -> Outcome {
+        self.settle_builds().await?;
+        self.repos.sweep().await?;
+        self.lend_credentials().await
+    }
+
+    async fn settle_builds(&self) -> Outcome {
         for build in self.store.builds().running().await? {
             // Past the switch the deploy stands, although nobody was told.
             let live = self.store.releases().live(&build.app).await?;
@@ -41,7 +47,6 @@ impl Control {
         for (app, number) in self.store.releases().pending_at_start().await? {
             tracing::warn!(app.name = %app, release.number = number.0, "{app} {number} was interrupted and never served");
         }
-        self.repos.sweep().await?;
         Ok(())
     }
 

@@ -54,6 +54,32 @@ impl Control {
         self.perform(job, call.viewer(), line).await.map(|_| ())
     }
 
+    /// The first release of a clone: what the app runs that it was cloned from, with the clone's own config.
+    pub(crate) async fn deploy_clone(
+        &self,
+        call: &mut Call,
+        old: &AppName,
+        new: &AppName,
+    ) -> Outcome {
+        let Some(live) = self.store.releases().live(old).await? else {
+            return Ok(());
+        };
+        let author = call.actor.name().to_owned();
+        let job = self
+            .start_job(new, &author, BuildKind::Deploy, BuildSource::Deploy)
+            .await?;
+        let why = format!("Clone of {old} {}", live.number);
+        let line = move |control: Self, job: Arc<Job>| async move {
+            let config = control.store.config().merged(&job.app).await?;
+            let like = Release {
+                app: job.app.clone(),
+                ..live
+            };
+            again(control, job, like, config, why).await
+        };
+        self.perform(job, call.viewer(), line).await.map(|_| ())
+    }
+
     /// Replaces the containers of an app that runs; one that does not is left alone.
     pub(crate) async fn restart_if_deployed(&self, call: &mut Call, app: &AppName) -> Outcome {
         let record = self.store.apps().get(app).await?;

@@ -32,16 +32,7 @@ pub(crate) async fn print(
         .filter(|flag| is_field(flag))
         .map(|flag| flag.to_string())
         .collect();
-    let json = match call.args.value("--format") {
-        None | Some("stdout") => false,
-        Some("json") => true,
-        Some(other) => {
-            return Err(Failure::new(format!(
-                "Unknown format '{}': use stdout or json",
-                other.escape_debug()
-            )));
-        }
-    };
+    let json = wants_json(call)?;
     match chosen.as_slice() {
         [] if json => call.out.line(&to_json(kind, fields)).await,
         [] => call.out.bytes(text(kind, name, fields).as_bytes()).await,
@@ -59,6 +50,18 @@ pub(crate) async fn print(
             call.out.line(value).await
         }
         _ => Err(Failure::new("Only one field flag can be given at a time")),
+    }
+}
+
+/// Whether `--format json` was given; `text` is `stdout` by another name.
+pub(crate) fn wants_json(call: &Call) -> Outcome<bool> {
+    match call.args.value("--format") {
+        None | Some("stdout" | "text") => Ok(false),
+        Some("json") => Ok(true),
+        Some(other) => Err(Failure::new(format!(
+            "Unknown format '{}': use stdout or json",
+            other.escape_debug()
+        ))),
     }
 }
 

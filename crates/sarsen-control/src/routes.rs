@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::policies::Wishes;
+use crate::verbs::proxy::ProxyView;
 
 /// Everything the routes depend on but the catalog.
 pub(crate) struct RoutingView {
@@ -27,6 +28,8 @@ pub(crate) struct RoutingView {
     pub wishes: Wishes,
     /// The port that a mapping's 80 stands for.
     pub http_port: u16,
+    /// What `proxy:set` and `proxy:disable` say.
+    pub proxy: ProxyView,
 }
 
 /// The table that follows from the view and the catalog. Only containers that are live in the store and pass their
@@ -62,6 +65,7 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
     }
     view.apps
         .iter()
+        .filter(|app| !view.proxy.hidden.contains(&app.app))
         .map(|app| AppRoute {
             app: app.app.clone(),
             hosts: hosts(app, &view.global),
@@ -132,20 +136,25 @@ fn ports(view: &RoutingView, app: &AppName) -> Vec<RoutePort> {
     let mappings = own
         .or_else(|| view.detected.get(app))
         .map_or(fallback.as_slice(), Vec::as_slice);
+    // Mappings that a user made say everything themselves.
+    let chosen = view.proxy.port(app).filter(|_| own.is_none());
     let mut ports: Vec<_> = mappings
         .iter()
         .filter(|mapping| mapping.scheme == Scheme::Http)
         .map(|mapping| RoutePort {
-            host_port: if mapping.host == 80 {
-                view.http_port
-            } else {
-                mapping.host
+            host_port: match (mapping.host, chosen) {
+                (80, Some(chosen)) if chosen != 80 => chosen,
+                (80, _) => view.http_port,
+                (host, _) => host,
             },
             container_port: mapping.container,
         })
         .collect();
     // An image that exposes 8080 asks for that port on the host; people expect the app's name to work as well.
-    if own.is_none() && !ports.iter().any(|port| port.host_port == view.http_port) {
+    if own.is_none()
+        && chosen.is_none()
+        && !ports.iter().any(|port| port.host_port == view.http_port)
+    {
         let first = ports.first().copied();
         ports.extend(first.map(|first| RoutePort {
             host_port: view.http_port,
@@ -164,8 +173,10 @@ impl Control {
     pub async fn refresh_routes(&self) -> Outcome {
         // One at a time: an older view must not overwrite a newer one.
         let _turn = self.routing.lock().await;
-        let routes = self.current_routes().await?;
-        self.open_ports(&routes).await;
+        let view = self.routing_view().await?;
+        let catalog = self.registry.catalog();
+        let routes = compute(&view, catalog.services());
+        self.open_ports(&view, &routes).await;
         self.router.swap(RouteTable::new(routes));
         Ok(())
     }
@@ -192,8 +203,11 @@ impl Control {
     }
 
     pub(crate) async fn routing_view(&self) -> Outcome<RoutingView> {
+        let apps = self.store.domains().all().await?;
+        let proxy = self.proxy_view(apps.iter().map(|app| &app.app)).await?;
         Ok(RoutingView {
-            apps: self.store.domains().all().await?,
+            apps,
+            proxy,
             global: self.store.domains().list(&Scope::Global).await?,
             ports: self.store.ports().all().await?,
             detected: self.store.releases().live_ports().await?,
@@ -242,9 +256,22 @@ impl Control {
             })
             .collect();
         if own.is_empty() {
-            ports.push(main);
+            let chosen = crate::verbs::proxy::CONCERN
+                .effective(self, app, "proxy-port")
+                .await?;
+            ports.push(
+                chosen
+                    .parse()
+                    .ok()
+                    .filter(|port| *port != 80)
+                    .unwrap_or(main),
+            );
         }
-        let domains = self.app_domains(app).await?;
+        let domains = if self.store.domains().vhosts_enabled(app).await? {
+            self.app_domains(app).await?
+        } else {
+            Vec::new()
+        };
         let named: Vec<_> = domains
             .iter()
             .filter(|domain| !domain.is_catch_all())
@@ -262,24 +289,30 @@ impl Control {
     /// Refuses mappings whose host port another program holds.
     pub(crate) async fn check_ports_can_be_opened(&self, mappings: &[PortMapping]) -> Outcome {
         for port in mappings.iter().map(|mapping| mapping.host) {
-            if port == 80 || port == self.settings.http_port || self.extra_listeners.has(port) {
-                continue;
-            }
-            let bound = TcpListener::bind((self.settings.http_ip, port)).await;
-            bound.map_err(|error| {
-                Failure::new(format!("Port {port} of this host cannot be used: {error}"))
-            })?;
+            self.check_port_can_be_opened(port).await?;
         }
         Ok(())
     }
 
+    /// Refuses a port that another program holds.
+    pub(crate) async fn check_port_can_be_opened(&self, port: u16) -> Outcome {
+        if port == 80 || port == self.settings.http_port || self.extra_listeners.has(port) {
+            return Ok(());
+        }
+        let bound = TcpListener::bind((self.settings.http_ip, port)).await;
+        bound.map(|_| ()).map_err(|error| {
+            Failure::new(format!("Port {port} of this host cannot be used: {error}"))
+        })
+    }
+
     /// Opens the ports that routes name beside the main one, and closes those that none names any more.
-    async fn open_ports(&self, routes: &[AppRoute]) {
+    async fn open_ports(&self, view: &RoutingView, routes: &[AppRoute]) {
         // A port that only an image asks for is reached by the app's name: opening it would let any image choose.
-        let own = self.store.ports().all().await.unwrap_or_default();
+        let asked_for =
+            |app: &AppName| view.ports.contains_key(app) || view.proxy.port(app).is_some();
         let mapped: BTreeSet<u16> = routes
             .iter()
-            .filter(|route| own.contains_key(&route.app))
+            .filter(|route| asked_for(&route.app))
             .flat_map(|route| route.ports.iter().map(|port| port.host_port))
             .filter(|port| *port != self.settings.http_port)
             .collect();

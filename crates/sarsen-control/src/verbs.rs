@@ -7,6 +7,7 @@ pub(crate) mod builder;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
 pub(crate) mod checks;
+pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod cron;
 pub(crate) mod dashboard;
@@ -15,12 +16,14 @@ pub(crate) mod domains;
 pub(crate) mod events;
 pub(crate) mod git;
 pub(crate) mod help;
+pub(crate) mod host;
 pub(crate) mod http_auth;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
 pub(crate) mod nginx;
 pub(crate) mod plugin;
 pub(crate) mod ports;
+pub(crate) mod proxy;
 pub(crate) mod ps;
 pub(crate) mod redirect;
 pub(crate) mod releases;
@@ -29,6 +32,7 @@ pub(crate) mod resource;
 pub(crate) mod router;
 pub(crate) mod run;
 pub(crate) mod scheduler;
+pub(crate) mod shell;
 pub(crate) mod ssh_keys;
 pub(crate) mod url;
 
@@ -52,11 +56,14 @@ pub(crate) const ALL: &[&[Command]] = &[
     git::COMMANDS,
     help::COMMANDS,
     http_auth::COMMANDS,
+    completion::COMMANDS,
+    host::COMMANDS,
     logs::COMMANDS,
     maintenance::COMMANDS,
     nginx::COMMANDS,
     plugin::COMMANDS,
     ports::COMMANDS,
+    proxy::COMMANDS,
     ps::COMMANDS,
     redirect::COMMANDS,
     releases::COMMANDS,
@@ -65,6 +72,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     router::COMMANDS,
     run::COMMANDS,
     scheduler::COMMANDS,
+    shell::COMMANDS,
     ssh_keys::COMMANDS,
     url::COMMANDS,
 ];

@@ -53,14 +53,31 @@ fn begin(loaded: Loaded, vars: &Vars) -> Result<()> {
         .thread_name("sarsen")
         .build()
         .context("cannot start threads")?;
-    let ended = runtime.block_on(serve(loaded.config, handed));
+    let proxies = proxies(vars);
+    let ended = runtime.block_on(serve(loaded.config, handed, proxies));
     runtime.shutdown_timeout(LEFT_BEHIND);
     ended
 }
 
-async fn serve(config: Config, handed: Handed) -> Result<()> {
+/// What git is told about the way to other servers.
+fn proxies(vars: &Vars) -> Vec<(String, String)> {
+    let known = [
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "ssl_cert_file",
+        "ssl_cert_dir",
+    ];
+    vars.named()
+        .filter(|(name, _)| known.contains(&name.to_ascii_lowercase().as_str()))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.to_str()?.to_owned())))
+        .collect()
+}
+
+async fn serve(config: Config, handed: Handed, proxies: Vec<(String, String)>) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let (daemon, mut components, socket_file) = start(&config, handed).await?;
+    let (daemon, mut components, socket_file) = start(&config, handed, proxies).await?;
     notify(&[NotifyState::Ready]);
     let end = tokio::select! {
         signal = signals.next() => End::Signal(signal),
@@ -80,10 +97,14 @@ async fn serve(config: Config, handed: Handed) -> Result<()> {
     }
 }
 
-async fn start(config: &Config, handed: Handed) -> Result<(Daemon, Components, SocketFile)> {
+async fn start(
+    config: &Config,
+    handed: Handed,
+    proxies: Vec<(String, String)>,
+) -> Result<(Daemon, Components, SocketFile)> {
     let house = House::enter(&config.data_dir)?;
     let listeners = Listeners::open(config, handed).await?;
-    let mut daemon = Daemon::build(config, house, &listeners).await?;
+    let mut daemon = Daemon::build(config, house, &listeners, proxies).await?;
     let mut components = Components::new(daemon.shutdown.clone());
     start_behind(&daemon, &mut components).await?;
     let socket_file = start_doors(&mut daemon, listeners, &mut components);

@@ -127,6 +127,14 @@ word_enum! {
         ConfigRedeploy = "config-redeploy",
         /// `git:from-image`
         GitFromImage = "git:from-image",
+        /// `git:from-archive`
+        GitFromArchive = "git:from-archive",
+        /// `git:load-image`
+        GitLoadImage = "git:load-image",
+        /// `git:sync`
+        GitSync = "git:sync",
+        /// `deploy`, and the first deploy of a clone
+        Deploy = "deploy",
         /// `rollback`
         Rollback = "rollback",
     }

@@ -2,7 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, text_newtype};
+use crate::{Domain, Invalid, Secret, text_newtype};
+
+/// Who we are to another git server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The server.
+    pub host: Domain,
+    /// The name there.
+    pub username: String,
+    /// The password, or a token in its place.
+    pub password: Secret<String>,
+}
 
 /// A commit's full SHA-1, lower-case hex.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

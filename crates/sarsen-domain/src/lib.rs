@@ -6,6 +6,7 @@
 pub mod addon;
 pub mod address;
 pub mod app_json;
+pub mod archive;
 pub mod build;
 pub mod builder;
 pub mod config;

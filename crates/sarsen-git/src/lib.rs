@@ -6,8 +6,10 @@
 mod child;
 mod error;
 mod hooks;
+mod import;
 mod plan;
 mod quarantine;
+mod remote;
 mod repos;
 mod serve;
 mod submodules;
@@ -15,6 +17,7 @@ mod tree;
 mod workbench;
 
 pub use error::GitError;
+pub use import::{ArchiveType, Import, Imported};
 pub use plan::{Accepted, Deploy, DeployBranch, PushPlan, RefUpdate, plan_push};
 pub use repos::{CommitInfo, RepoSettings, Repos};
 pub use serve::{GitIo, ReceiveOptions};

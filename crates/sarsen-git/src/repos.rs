@@ -18,6 +18,7 @@ use crate::child::Git;
 use crate::error::GitError;
 use crate::hooks;
 use crate::quarantine::Pushes;
+use crate::remote::{self, Credentials};
 use crate::submodules::{Cache, SubmodulePolicy};
 use crate::tree::{Quarantine, SourceTree};
 
@@ -51,6 +52,7 @@ pub struct Repos {
     home: PathBuf,
     cache: Cache,
     pushes: Pushes,
+    credentials: Credentials,
 }
 
 impl Repos {
@@ -69,10 +71,12 @@ impl Repos {
             home: beside.join("git-home"),
             cache: Cache::new(beside.join("submodules")),
             pushes: Pushes::default(),
+            credentials: Credentials::default(),
         };
         for folder in [&repos.settings.root, &repos.home] {
             private_dir(folder).map_err(GitError::io(format!("make {}", folder.display())))?;
         }
+        remote::furnish(&repos.home).map_err(GitError::io("make the folder of keys"))?;
         hooks::refresh(&repos.hooks, &repos.settings.hook_binary)
             .map_err(GitError::io("link the pre-receive hook"))?;
         Ok(repos)
@@ -202,6 +206,15 @@ impl Repos {
 
     pub(crate) fn pushes(&self) -> &Pushes {
         &self.pushes
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Git's home: our key and known hosts.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
     }
 
     pub(crate) fn cache(&self) -> &Cache {

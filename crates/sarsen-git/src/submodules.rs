@@ -1,11 +1,10 @@
 //! Submodules: which may be fetched, from where, and how they get into the tree.
 
-mod fetch;
+pub(crate) mod fetch;
 mod gitmodules;
-mod url;
+pub(crate) mod url;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use sarsen_domain::{AppName, CommitId, Progress};
@@ -33,10 +32,23 @@ pub struct SubmodulePolicy {
     pub max_depth: usize,
     /// How many there may be in all.
     pub max_count: usize,
-    /// A folder whose `.netrc` holds the credentials for https; none if not given.
-    pub credentials_home: Option<PathBuf>,
     /// More variables for the fetch: proxies, certificates.
     pub env: Vec<(String, String)>,
+}
+
+impl SubmodulePolicy {
+    /// Whether a proxy stands between us and this server.
+    pub(crate) fn is_proxied(&self, remote: &url::Remote) -> bool {
+        let wanted: &[&str] = if remote.url.to_ascii_lowercase().starts_with("https") {
+            &["https_proxy", "all_proxy"]
+        } else {
+            &["http_proxy", "all_proxy"]
+        };
+        let set = |(key, value): &(String, String)| {
+            !value.is_empty() && wanted.contains(&key.to_ascii_lowercase().as_str())
+        };
+        remote.web && self.env.iter().any(set)
+    }
 }
 
 impl Default for SubmodulePolicy {
@@ -46,7 +58,6 @@ impl Default for SubmodulePolicy {
             timeout: Duration::from_secs(300),
             max_depth: 8,
             max_count: 200,
-            credentials_home: None,
             env: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sarsen_domain::archive::Caps;
 use sarsen_domain::{Branch, CommitId};
 use tokio_util::task::TaskTracker;
 
@@ -17,7 +18,7 @@ use crate::output::Output;
 use crate::process::{Env, Program, run};
 use crate::shelf::Record;
 use crate::source::Source;
-use crate::unpack::{Caps, hoist, unpack};
+use crate::unpack::{PLUGIN, hoist, unpack};
 
 /// The longest that git or curl may take.
 const FETCH_LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -300,7 +301,7 @@ async fn unpack_file(file: PathBuf, into: PathBuf) -> Result<PathBuf, PluginErro
     let work = move || -> io::Result<PathBuf> {
         let packed = File::open(file)?;
         fs::create_dir(&into)?;
-        unpack(packed, &into, Caps::PLUGIN)?;
+        unpack(packed, &into, PLUGIN)?;
         hoist(&into)
     };
     aside(work)
@@ -311,7 +312,7 @@ async fn unpack_file(file: PathBuf, into: PathBuf) -> Result<PathBuf, PluginErro
 async fn copy_folder(from: PathBuf, into: PathBuf) -> Result<PathBuf, PluginError> {
     let shown = from.display().to_string();
     let work = move || -> io::Result<PathBuf> {
-        copy(&from, &into, &mut { Caps::PLUGIN })?;
+        copy(&from, &into, &mut { PLUGIN })?;
         Ok(into)
     };
     aside(work)
@@ -332,17 +333,8 @@ fn copy(from: &Path, into: &Path, caps: &mut Caps) -> io::Result<()> {
         let entry = entry?;
         let (source, target) = (entry.path(), into.join(entry.file_name()));
         let metadata = entry.metadata()?;
-        let left = caps
-            .members
-            .checked_sub(1)
-            .zip(caps.bytes.checked_sub(metadata.len()));
-        let Some((members, bytes)) = left else {
-            return Err(io::Error::new(
-                ErrorKind::FileTooLarge,
-                "too large for a plugin",
-            ));
-        };
-        *caps = Caps { members, bytes };
+        caps.count(metadata.len())
+            .map_err(|error| io::Error::new(ErrorKind::FileTooLarge, error))?;
         if metadata.is_dir() {
             if entry.file_name() != ".git" {
                 copy(&source, &target, caps)?;

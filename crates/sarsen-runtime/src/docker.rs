@@ -234,6 +234,10 @@ impl ContainerRuntime for DockerRuntime {
         hijack::post(&self.socket, "/auth", registry::body(login)).await
     }
 
+    async fn load(&self, archive: EngineStream<Bytes>) -> Result<EngineStream<String>> {
+        self.load_stream(archive).await
+    }
+
     async fn tag(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<()> {
         self.tag_image(image, repository, tag).await
     }

@@ -107,6 +107,7 @@ pub enum Operation {
     Pull,
     Push,
     CheckLogin,
+    Load,
     Tag,
     Images,
     RemoveImage,

@@ -127,6 +127,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     ) -> Result<EngineStream<String>>;
     /// Asks a registry whether it takes a login.
     async fn check_login(&self, login: &RegistryLogin) -> Result<()>;
+    /// Takes images out of an archive that `docker save` made; items are progress lines.
+    async fn load(&self, archive: EngineStream<Bytes>) -> Result<EngineStream<String>>;
     /// Adds a name `repository:tag` to an image.
     async fn tag(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<()>;
     /// Images that carry every one of these labels.

@@ -1,5 +1,7 @@
 //! Apps: that they exist, and the few facts that belong to the app itself.
 
+mod clone;
+
 use sarsen_domain::{AppName, BuildStatus, CommitId, Formation, ReleaseNumber};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;

@@ -24,6 +24,8 @@ pub(crate) enum Place<'a> {
     Release { app_id: i64, number: i64 },
     /// The hash of a password that the router asks for.
     HttpAuth { app_id: i64, name: &'a str },
+    /// The password for another git server.
+    GitCredential { host: &'a str },
     /// The passwords of a service.
     Service { id: i64 },
     /// The password of a registry; no app means global.
@@ -78,6 +80,7 @@ impl Place<'_> {
             Self::Config { key, .. } => (*key).to_owned(),
             Self::Release { number, .. } => format!("the config of release v{number}"),
             Self::HttpAuth { name, .. } => format!("the password of {name}"),
+            Self::GitCredential { host } => format!("the password for {host}"),
             Self::Service { .. } => "the passwords of a service".to_owned(),
             Self::Registry { server, .. } => format!("the password for {server}"),
         }
@@ -96,6 +99,7 @@ impl fmt::Display for Place<'_> {
             } => write!(f, "sarsen/config/{id}/{key}"),
             Self::Release { app_id, number } => write!(f, "sarsen/release/{app_id}/{number}"),
             Self::HttpAuth { app_id, name } => write!(f, "sarsen/http-auth/{app_id}/{name}"),
+            Self::GitCredential { host } => write!(f, "sarsen/git-credential/{host}"),
             Self::Service { id } => write!(f, "sarsen/service/{id}"),
             Self::Registry {
                 app_id: None,

@@ -15,8 +15,8 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use crate::seal::{Place, Sealer};
 use crate::{
     Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases, Routing,
-    SealError, Services, SshKeys, Storage, StoreError, key_file,
+    GitCredentials, Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases,
+    Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -132,6 +132,11 @@ impl Store {
     /// Keys that may log in.
     pub fn ssh_keys(&self) -> SshKeys<'_> {
         SshKeys(self)
+    }
+
+    /// User names and passwords for other git servers.
+    pub fn git_credentials(&self) -> GitCredentials<'_> {
+        GitCredentials(self)
     }
 
     /// Builds.

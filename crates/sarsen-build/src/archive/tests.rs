@@ -78,7 +78,7 @@ async fn refusal(members: &[(&str, EntryType, &str, &[u8])], change: Rewrite) ->
 fn strict() -> Rewrite {
     Rewrite {
         owner: APP_USER,
-        caps: Caps::BUILDPACK,
+        caps: BUILDPACK,
         rule: strictly_under(PathBuf::from("buildpacks/00-x"), 0),
     }
 }

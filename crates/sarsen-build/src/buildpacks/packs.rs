@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::TryStreamExt;
 use sarsen_domain::ContainerId;
 
-use crate::archive::{APP_USER, Caps, Input, Memory, Rewrite, Verdict, rewrite, strictly_under};
+use crate::archive::{self, APP_USER, Input, Memory, Rewrite, Verdict, rewrite, strictly_under};
 use crate::fetch::{Pack, PackFiles};
 use crate::limits::Limits;
 use crate::{BuildError, Builder};
@@ -45,7 +45,7 @@ impl Builder {
                 PackFiles::Tree { input, strip } => {
                     let change = Rewrite {
                         owner: APP_USER,
-                        caps: Caps::BUILDPACK,
+                        caps: archive::BUILDPACK,
                         rule: strictly_under(PathBuf::from(folder), strip),
                     };
                     let tar = rewrite(input, change);

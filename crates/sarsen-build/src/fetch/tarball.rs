@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::child::{FETCH_LIMIT, complaint, program};
 use super::{Fetcher, PackFiles};
-use crate::archive::{Caps, Input};
+use crate::archive::{self, Input};
 
 /// Bytes, packed.
 const SIZE_LIMIT: u64 = 200 << 20;
@@ -111,7 +111,7 @@ fn gunzip(file: File) -> impl Read + Send {
 /// How many folders lie above `bin/compile`: none, or the one that code hosts put around everything.
 fn depth(reader: impl Read) -> io::Result<Option<usize>> {
     // A small file can unpack to a huge one: what would be refused later is not read to its end now.
-    let mut archive = tar::Archive::new(reader.take(Caps::BUILDPACK.bytes));
+    let mut archive = tar::Archive::new(reader.take(archive::BUILDPACK.bytes));
     for entry in archive.entries()? {
         let path = entry?.path()?.into_owned();
         let depth = path

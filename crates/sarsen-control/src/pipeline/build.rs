@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use sarsen_build::{BuildOptions, BuildRequest, Builder, Built, Pull};
-use sarsen_domain::{BuilderKind, CommitId, ImageRef, Progress};
+use sarsen_domain::{AppName, BuilderKind, CommitId, ImageRef, Progress};
 use sarsen_runtime::RegistryLogin;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::workbench::Raw;
-use crate::pipeline::{Job, Received};
+use crate::pipeline::{Arrival, Job, Received};
 use crate::verbs;
 
 /// What an image is to be made of.
@@ -48,38 +48,21 @@ impl Control {
 
     async fn build_tree(&self, job: &Job, received: Box<Received>) -> Outcome<Image> {
         let Received {
-            commit, mut tree, ..
+            commit,
+            mut tree,
+            by,
+            ..
         } = *received;
-        self.store.builds().set_commit(&job.build, &commit).await?;
-        self.fill_submodules(job, &mut tree).await?;
-        let app = &job.app;
-        let dockerfile = &verbs::builder::DOCKERFILE;
-        let selected = verbs::builder::CONCERN
-            .effective(self, app, "selected")
-            .await?;
-        let arguments = dockerfile.effective(self, app, "build-args").await?;
-        let build_args: BTreeMap<_, _> = verbs::builder::parse_build_args(&arguments)?
-            .into_iter()
-            .collect();
-        let mut options = BuildOptions {
-            selected: Some(selected)
-                .filter(|name| !name.is_empty())
-                .map(|name| name.parse())
-                .transpose()?,
-            dockerfile_path: dockerfile.effective(self, app, "dockerfile-path").await?,
-            appjson_path: verbs::app_json::CONCERN
-                .effective(self, app, "appjson-path")
-                .await?,
-            procfile_path: verbs::ps::CONCERN
-                .effective(self, app, "procfile-path")
-                .await?,
-            buildpacks: self.store.buildpacks().get(app).await?,
-            build_args,
-            logins: self.logins_of(app).await?,
-            docker_options: self.build_options(app).await?,
-            limits: verbs::resource::Resources::of(self, app).await?.build()?,
-            ..BuildOptions::default()
+        let origin = match by {
+            Arrival::Brought(origin) => origin,
+            Arrival::There => self.origin_of(&job.app).await?,
+            Arrival::Pushed => None,
         };
+        self.store.builds().set_commit(&job.build, &commit).await?;
+        self.fill_submodules(job, &mut tree, origin.as_deref())
+            .await?;
+        let app = &job.app;
+        let mut options = self.options_of_build(app).await?;
         let config = self.store.config().merged(app).await?;
         let stack = verbs::buildpacks::CONCERN
             .effective(self, app, "stack")
@@ -137,14 +120,57 @@ impl Control {
         Ok(logins.collect())
     }
 
+    /// What an app's settings ask of its builds.
+    pub(crate) async fn options_of_build(&self, app: &AppName) -> Outcome<BuildOptions> {
+        let dockerfile = &verbs::builder::DOCKERFILE;
+        let selected = verbs::builder::CONCERN
+            .effective(self, app, "selected")
+            .await?;
+        let arguments = dockerfile.effective(self, app, "build-args").await?;
+        let build_args: BTreeMap<_, _> = verbs::builder::parse_build_args(&arguments)?
+            .into_iter()
+            .collect();
+        Ok(BuildOptions {
+            selected: Some(selected)
+                .filter(|name| !name.is_empty())
+                .map(|name| name.parse())
+                .transpose()?,
+            dockerfile_path: dockerfile.effective(self, app, "dockerfile-path").await?,
+            appjson_path: verbs::app_json::CONCERN
+                .effective(self, app, "appjson-path")
+                .await?,
+            procfile_path: verbs::ps::CONCERN
+                .effective(self, app, "procfile-path")
+                .await?,
+            buildpacks: self.store.buildpacks().get(app).await?,
+            build_args,
+            logins: self.logins_of(app).await?,
+            docker_options: self.build_options(app).await?,
+            limits: verbs::resource::Resources::of(self, app).await?.build()?,
+            buildpacks_allowed: verbs::builder::HEROKUISH
+                .effective(self, app, "allowed")
+                .await?
+                != "false",
+            projecttoml_path: verbs::builder::PACK
+                .effective(self, app, "projecttoml-path")
+                .await?,
+            ..BuildOptions::default()
+        })
+    }
+
     /// Fetches what the tree's submodules point to.
-    async fn fill_submodules(&self, job: &Job, tree: &mut sarsen_git::SourceTree) -> Outcome {
+    async fn fill_submodules(
+        &self,
+        job: &Job,
+        tree: &mut sarsen_git::SourceTree,
+        origin: Option<&str>,
+    ) -> Outcome {
         let readable = self.store.apps().list().await?;
         let may_read = |app: &sarsen_domain::AppName| readable.contains(app);
         let context = sarsen_git::SubmoduleContext {
             repos: &self.repos,
             app: &job.app,
-            origin: None,
+            origin,
             may_read: &may_read,
             progress: &job.log,
             cancel: job.cancelled(),

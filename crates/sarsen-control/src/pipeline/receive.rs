@@ -27,6 +27,39 @@ pub(crate) struct Received {
     pub commit: CommitId,
     pub branch: Branch,
     pub tree: SourceTree,
+    /// How it came here.
+    pub by: Arrival,
+}
+
+/// How a commit came into the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// git moves the branch when the push is accepted.
+    Pushed,
+    /// The branch is ours to move; where it was fetched from, if it was.
+    Brought(Option<String>),
+    /// The branch holds it already.
+    There,
+}
+
+/// What is left to be done about a commit when its release serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Pushed,
+    /// The branch is to be moved to it.
+    Brought(CommitId),
+    There,
+}
+
+impl Received {
+    /// What is to be done when its release serves.
+    pub(crate) fn to_settle(&self) -> Settled {
+        match &self.by {
+            Arrival::Pushed => Settled::Pushed,
+            Arrival::Brought(_) => Settled::Brought(self.commit.clone()),
+            Arrival::There => Settled::There,
+        }
+    }
 }
 
 /// A push under way: git talks to the client, and its hook will ask for a verdict.
@@ -141,6 +174,7 @@ impl Control {
             commit: tree.commit().clone(),
             branch: deploy.branch,
             tree,
+            by: Arrival::Pushed,
         }))
     }
 

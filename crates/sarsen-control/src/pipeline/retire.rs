@@ -81,7 +81,12 @@ impl Control {
         let tag = candidate.release.number.to_string();
         self.tell_plugins(job, Trigger::PostDeploy, &[job.app.as_str(), "", "", &tag])
             .await;
-        self.prune_images(&job.app).await;
+        let keep_images = verbs::builder::CONCERN
+            .effective(self, &job.app, "skip-cleanup")
+            .await?;
+        if keep_images != "true" {
+            self.prune_images(&job.app).await;
+        }
         let urls = self.urls_told(&job.app, "urls").await?;
         job.log.header2("Application deployed:");
         urls.iter().for_each(|url| job.log.body(url));

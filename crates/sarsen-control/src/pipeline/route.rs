@@ -47,6 +47,7 @@ impl Control {
             .instances()
             .promote(&job.app, number, &job.build, replace)
             .await?;
+        self.show_routes(&job.app);
         self.refresh_routes().await?;
         job.log.header(&format!("{} {number} is live", job.app));
         Ok(Routed {

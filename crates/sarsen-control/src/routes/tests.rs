@@ -29,6 +29,7 @@ fn view(name: &str) -> RoutingView {
         live: Vec::new(),
         wishes: Wishes::default(),
         http_port: 8080,
+        proxy: ProxyView::default(),
     }
 }
 
@@ -155,4 +156,29 @@ fn own_domains_take_the_place_of_default_ones() {
         [domain("a.example")]
     );
     assert_eq!(effective_domains(&app("a"), &[], &[domain("10.0.0.1")]), []);
+}
+
+#[test]
+fn an_app_that_is_not_proxied_has_no_route() {
+    let mut view = view("a");
+    view.proxy.hidden.insert(app("a"));
+    assert!(compute(&view, &BTreeMap::new()).is_empty());
+}
+
+#[test]
+fn the_proxy_port_stands_for_80_unless_the_user_mapped_ports() {
+    let mut view = view("a");
+    view.proxy.ports.insert(app("a"), 9000);
+    let ports = |view: &RoutingView| {
+        let route = only(view, Vec::new());
+        route
+            .ports
+            .iter()
+            .map(|port| port.host_port)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ports(&view), [9000]);
+    view.ports
+        .insert(app("a"), vec!["http:80:5000".parse().unwrap()]);
+    assert_eq!(ports(&view), [8080]);
 }

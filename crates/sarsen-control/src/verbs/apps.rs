@@ -1,7 +1,7 @@
 //! Apps: make, list, look at, rename, lock, remove.
 
-use sarsen_domain::AppName;
-use sarsen_store::Locked;
+use sarsen_domain::{AppName, Invalid};
+use sarsen_store::{Locked, Scope};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::access::{Action, authorise};
@@ -14,6 +14,13 @@ use crate::table::{Call, Command, verb};
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
     verb!("apps", "", Read, "Lists your apps", list),
+    verb!(
+        "apps:clone",
+        "[--skip-deploy] [--ignore-existing] <app> <new-app>",
+        Host,
+        "Clones an app: its settings and its code",
+        clone
+    ),
     verb!(
         "apps:create",
         "<new-app>",
@@ -65,7 +72,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "apps:report",
-        "[<app>] [--format stdout|json] [--app-*]",
+        "[<app>] [--global] [--format stdout|json] [--app-*]",
         Read,
         "Displays a report about apps",
         report
@@ -74,7 +81,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "apps:set",
         "<app>|--global <key> [<value>]",
         Host,
-        "Sets an apps property: disable-autocreation (global)",
+        "Sets an apps property: deploy-source, deploy-source-metadata, disable-autocreation (global)",
         set
     ),
     verb!(
@@ -89,18 +96,57 @@ pub(crate) const COMMANDS: &[Command] = &[
 /// The properties of apps.
 pub(crate) const CONCERN: Concern = Concern {
     plugin: "apps",
-    properties: &[Property {
-        key: "disable-autocreation",
-        reach: Reach::Global,
-        default: "false",
-        check: boolean,
-    }],
+    properties: &[
+        Property {
+            key: "deploy-source",
+            reach: Reach::App,
+            default: "",
+            check: one_line,
+        },
+        Property {
+            key: "deploy-source-metadata",
+            reach: Reach::App,
+            default: "",
+            check: one_line,
+        },
+        Property {
+            key: "disable-autocreation",
+            reach: Reach::Global,
+            default: "false",
+            check: boolean,
+        },
+    ],
     report: ReportKind {
         prefix: "app",
         label: "app",
         long_json_keys: true,
     },
 };
+
+/// Text that a report can show in a line.
+fn one_line(value: &str) -> Result<(), Invalid> {
+    if value.chars().any(char::is_control) {
+        return Err(Invalid::new("The value must be one line of plain text"));
+    }
+    Ok(())
+}
+
+/// Notes where an app's code came from, for `apps:report`.
+pub(crate) async fn set_deploy_source(
+    control: &Control,
+    app: &AppName,
+    (source, metadata): (&str, &str),
+) -> Outcome {
+    let scope = Scope::App(app.clone());
+    let properties = control.store.properties();
+    for (key, value) in [
+        ("deploy-source", source),
+        ("deploy-source-metadata", metadata),
+    ] {
+        properties.set(&scope, CONCERN.plugin, key, value).await?;
+    }
+    Ok(())
+}
 
 async fn set(control: &Control, call: &mut Call) -> Outcome {
     CONCERN.set(control, call).await
@@ -209,6 +255,26 @@ async fn rename(control: &Control, call: &mut Call) -> Outcome {
     control.restart_if_deployed(call, &new).await
 }
 
+async fn clone(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let new = AppName::parse_new(call.args.get(1).unwrap_or_default())?;
+    let new = authorise(&call.actor, Action::Host, new)?;
+    if control.store.apps().exists(&new).await? {
+        if call.args.has("--ignore-existing") {
+            return call.out.warn("Name is already taken").await;
+        }
+        return Err(Failure::new("Name is already taken"));
+    }
+    call.out
+        .header(&format!("Cloning {} to {}...", &*app, &*new))
+        .await?;
+    control.clone_app(&app, &new).await?;
+    if call.args.has("--skip-deploy") || control.store.apps().get(&app).await?.stopped {
+        return Ok(());
+    }
+    control.deploy_clone(call, &app, &new).await
+}
+
 async fn lock(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     control.store.apps().set_locked(&app, Locked::Yes).await?;
@@ -243,10 +309,14 @@ async fn locked(control: &Control, call: &mut Call) -> Outcome {
 }
 
 async fn report(control: &Control, call: &mut Call) -> Outcome {
+    if call.args.has("--global") {
+        return CONCERN.report(control, call).await;
+    }
     for app in apps_to_report(control, call).await? {
         let record = control.store.apps().get(&app).await?;
         let locked = record.locked || control.locks.holder(&app).is_some();
         let mut fields = CONCERN.fields(control, Some(&app)).await?;
+        fields.retain(|field, _| !field.starts_with("app-computed-"));
         fields.extend([
             ("app-created-at".to_owned(), record.created_at.to_string()),
             (

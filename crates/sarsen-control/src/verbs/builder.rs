@@ -4,7 +4,7 @@ use sarsen_domain::{BuilderKind, Invalid};
 
 use crate::control::Control;
 use crate::failure::Outcome;
-use crate::property::{Concern, Property, Reach, apps_to_report, repository_path};
+use crate::property::{Concern, Property, Reach, apps_to_report, boolean, repository_path};
 use crate::report::{self, ReportKind};
 use crate::table::{Call, Command, verb};
 
@@ -21,7 +21,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "builder:set",
         "<app>|--global <key> [<value>]",
         Change,
-        "Sets a builder property: selected, build-dir",
+        "Sets a builder property: selected, build-dir, skip-cleanup",
         set
     ),
     verb!(
@@ -37,6 +37,34 @@ pub(crate) const COMMANDS: &[Command] = &[
         Change,
         "Sets a Dockerfile builder property: dockerfile-path, build-args",
         set_dockerfile
+    ),
+    verb!(
+        "builder-herokuish:report",
+        "[<app>] [--global] [--format stdout|json] [--builder-herokuish-*]",
+        Read,
+        "Displays a report on builds with buildpacks",
+        report_herokuish
+    ),
+    verb!(
+        "builder-herokuish:set",
+        "<app>|--global <key> [<value>]",
+        Change,
+        "Sets a property of builds with buildpacks: allowed",
+        set_herokuish
+    ),
+    verb!(
+        "builder-pack:report",
+        "[<app>] [--global] [--format stdout|json] [--builder-pack-*]",
+        Read,
+        "Displays where project.toml is looked for",
+        report_pack
+    ),
+    verb!(
+        "builder-pack:set",
+        "<app>|--global <key> [<value>]",
+        Change,
+        "Sets where project.toml is looked for: projecttoml-path",
+        set_pack
     ),
 ];
 
@@ -55,6 +83,12 @@ pub(crate) const CONCERN: Concern = Concern {
             reach: Reach::AppAndGlobal,
             default: "",
             check: repository_path,
+        },
+        Property {
+            key: "skip-cleanup",
+            reach: Reach::AppAndGlobal,
+            default: "false",
+            check: boolean,
         },
     ],
     report: ReportKind {
@@ -84,6 +118,38 @@ pub(crate) const DOCKERFILE: Concern = Concern {
     report: ReportKind {
         prefix: "builder-dockerfile",
         label: "builder dockerfile",
+        long_json_keys: false,
+    },
+};
+
+/// The properties of builds with buildpacks.
+pub(crate) const HEROKUISH: Concern = Concern {
+    plugin: "builder-herokuish",
+    properties: &[Property {
+        key: "allowed",
+        reach: Reach::AppAndGlobal,
+        default: "true",
+        check: boolean,
+    }],
+    report: ReportKind {
+        prefix: "builder-herokuish",
+        label: "builder herokuish",
+        long_json_keys: false,
+    },
+};
+
+/// The properties of what project.toml asks for.
+pub(crate) const PACK: Concern = Concern {
+    plugin: "builder-pack",
+    properties: &[Property {
+        key: "projecttoml-path",
+        reach: Reach::AppAndGlobal,
+        default: "project.toml",
+        check: repository_path,
+    }],
+    report: ReportKind {
+        prefix: "builder-pack",
+        label: "builder pack",
         long_json_keys: false,
     },
 };
@@ -142,6 +208,22 @@ async fn set_dockerfile(control: &Control, call: &mut Call) -> Outcome {
 
 async fn report_dockerfile(control: &Control, call: &mut Call) -> Outcome {
     DOCKERFILE.report(control, call).await
+}
+
+async fn set_herokuish(control: &Control, call: &mut Call) -> Outcome {
+    HEROKUISH.set(control, call).await
+}
+
+async fn report_herokuish(control: &Control, call: &mut Call) -> Outcome {
+    HEROKUISH.report(control, call).await
+}
+
+async fn set_pack(control: &Control, call: &mut Call) -> Outcome {
+    PACK.set(control, call).await
+}
+
+async fn report_pack(control: &Control, call: &mut Call) -> Outcome {
+    PACK.report(control, call).await
 }
 
 #[cfg(test)]

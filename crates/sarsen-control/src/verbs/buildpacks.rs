@@ -1,10 +1,14 @@
 //! The buildpacks of an app, in order.
 
+use std::sync::{Mutex, PoisonError};
+
+use sarsen_build::BuildRequest;
 use sarsen_domain::builder::BuildpackLocation;
-use sarsen_domain::{BuildpackRef, ImageRef, Invalid};
+use sarsen_domain::{Branch, BuildId, BuildpackRef, ImageRef, Invalid, Progress};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+use crate::pipeline::Arrival;
 use crate::property::{Concern, Property, Reach, apps_to_report};
 use crate::report::{self, ReportKind};
 use crate::session::Actor;
@@ -25,6 +29,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         Change,
         "Removes all buildpacks of an app: they are detected again",
         clear
+    ),
+    verb!(
+        "buildpacks:detect",
+        "[--branch BRANCH] <app>",
+        Change,
+        "Says which buildpacks fit the code of an app",
+        detect
     ),
     verb!(
         "buildpacks:list",
@@ -197,6 +208,56 @@ async fn report(control: &Control, call: &mut Call) -> Outcome {
         report::print(call, &CONCERN.report, app.as_str(), &fields).await?;
     }
     Ok(())
+}
+
+/// Output that is shown at the end.
+#[derive(Default)]
+struct Kept(Mutex<Vec<u8>>);
+
+impl Progress for Kept {
+    fn write(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+    }
+}
+
+async fn detect(control: &Control, call: &mut Call) -> Outcome {
+    let app = call.app()?;
+    let branch = match call.args.value("--branch") {
+        Some(branch) => Branch::parse(branch)?,
+        None => control.branch_to_deploy(&app).await?,
+    };
+    let commit = control
+        .repos
+        .head(&app, &branch)?
+        .ok_or_else(|| Failure::new(format!("{} has no branch {branch}: push it first", &*app)))?;
+    let received = control
+        .received(&app, &commit, branch, Arrival::There)
+        .await?;
+    // A build of the app would use the same names and the same cache.
+    let _lock = control.locks.take(&app)?;
+    let millis = u64::try_from(crate::time::now()).unwrap_or_default() * 1000;
+    let build = BuildId::from_parts(millis, rand::random());
+    let config = control.store.config().merged(&app).await?;
+    let output = Kept::default();
+    let request = BuildRequest {
+        app: &app,
+        build: &build,
+        source: &received.tree,
+        commit: &received.commit,
+        config: &config,
+        options: control.options_of_build(&app).await?,
+    };
+    let detected = control
+        .builder
+        .detect_buildpacks(request, &output, &call.gone)
+        .await;
+    let text = output
+        .0
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    call.out.bytes(&text).await?;
+    Ok(detected?)
 }
 
 async fn set_property(control: &Control, call: &mut Call) -> Outcome {

@@ -5,8 +5,8 @@ use sarsen_store::BuildRecord;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome, STOPPING};
-use crate::property::{Concern, Property, Reach};
-use crate::report::ReportKind;
+use crate::property::{Concern, Property, Reach, apps_meant, apps_to_report};
+use crate::report::{self, ReportKind};
 use crate::table::{Call, Command, verb};
 use crate::time::{now, rfc3339};
 
@@ -41,8 +41,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         list
     ),
     verb!(
+        "builds:prune",
+        "<app>|--all-apps",
+        Change,
+        "Forgets the builds beyond the number to be kept",
+        prune
+    ),
+    verb!(
         "builds:report",
-        "[<app>] [--global] [--format stdout|json] [--builds-*]",
+        "[<app>] [--global] [--format stdout|json] [--builds-*] [--build-*]",
         Read,
         "Displays a builds report",
         report
@@ -94,7 +101,58 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
 }
 
 async fn report(control: &Control, call: &mut Call) -> Outcome {
-    CONCERN.report(control, call).await
+    if call.args.has("--global") {
+        return CONCERN.report(control, call).await;
+    }
+    for app in apps_to_report(control, call).await? {
+        let mut fields = CONCERN.fields(control, Some(&app)).await?;
+        let last = control.store.builds().last(&app).await?;
+        let of = |value: fn(&BuildRecord) -> String| last.as_ref().map(value).unwrap_or_default();
+        let code = |build: &BuildRecord| build.exit_code.map(|code| code.to_string());
+        let rows: [(&str, String); 8] = [
+            ("id", of(|build| build.id.to_string())),
+            ("kind", of(|build| build.kind.to_string())),
+            ("status", of(|build| build.status.to_string())),
+            ("source", of(|build| build.source.to_string())),
+            ("pid", of(pid)),
+            ("started-at", of(|build| rfc3339(build.started_at))),
+            (
+                "finished-at",
+                of(|build| build.finished_at.map(rfc3339).unwrap_or_default()),
+            ),
+            (
+                "exit-code",
+                last.as_ref().and_then(code).unwrap_or_default(),
+            ),
+        ];
+        for (name, value) in rows {
+            fields.insert(format!("build-{name}"), value);
+        }
+        report::print(call, &CONCERN.report, app.as_str(), &fields).await?;
+    }
+    Ok(())
+}
+
+/// A build under way runs in the daemon.
+fn pid(build: &BuildRecord) -> String {
+    if build.status == BuildStatus::Running {
+        std::process::id().to_string()
+    } else {
+        String::new()
+    }
+}
+
+async fn prune(control: &Control, call: &mut Call) -> Outcome {
+    for app in apps_meant(control, call).await? {
+        let keep = CONCERN.effective(control, &app, "retention").await?;
+        let keep = keep.parse().unwrap_or(20);
+        let gone = control.store.builds().prune(&app, keep).await?;
+        control.logs.remove(&app, &gone);
+        call.out
+            .header(&format!("Pruned {} builds of {app}", gone.len()))
+            .await?;
+    }
+    Ok(())
 }
 
 async fn list(control: &Control, call: &mut Call) -> Outcome {
@@ -110,7 +168,7 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
         let status: BuildStatus = status.parse()?;
         builds.retain(|build| build.status == status);
     }
-    if call.args.value("--format") == Some("json") {
+    if report::wants_json(call)? {
         let rows: Vec<_> = builds.iter().map(|build| to_json(control, build)).collect();
         return call
             .out
@@ -126,7 +184,8 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
     if !call.out.quiet {
         rows.push(
             [
-                "Build ID", "App", "Kind", "Status", "Stage", "Source", "Started", "Duration",
+                "Build ID", "Kind", "Status", "PID", "Source", "Started", "Duration", "App",
+                "Stage",
             ]
             .map(str::to_owned)
             .to_vec(),
@@ -135,13 +194,14 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
     rows.extend(builds.iter().map(|build| {
         vec![
             build.id.to_string(),
-            build.app.to_string(),
             build.kind.to_string(),
             build.status.to_string(),
-            build.stage.clone().unwrap_or_default(),
+            pid(build),
             build.source.to_string(),
             rfc3339(build.started_at),
             duration(build),
+            build.app.to_string(),
+            build.stage.clone().unwrap_or_default(),
         ]
     }));
     call.out.table(&rows).await
@@ -158,7 +218,7 @@ fn to_json(control: &Control, build: &BuildRecord) -> serde_json::Value {
     serde_json::json!({
         "id": build.id.as_str(), "app": build.app.as_str(), "kind": build.kind.as_str(),
         "status": build.status.as_str(), "display_status": build.status.as_str(), "source": build.source.as_str(),
-        "stage": build.stage, "error": build.error, "exit_code": build.exit_code, "user": build.author,
+        "pid": pid(build), "stage": build.stage, "error": build.error, "exit_code": build.exit_code, "user": build.author,
         "commit": build.commit.as_ref().map(|commit| commit.as_str()),
         "release": build.release.map(|release| release.0),
         "started_at": rfc3339(build.started_at), "finished_at": build.finished_at.map(rfc3339),
@@ -170,7 +230,7 @@ async fn info(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let id = BuildId::parse(call.args.get(1).unwrap_or_default())?;
     let build = control.store.builds().get(&app, &id).await?;
-    if call.args.value("--format") == Some("json") {
+    if report::wants_json(call)? {
         return call.out.line(&to_json(control, &build).to_string()).await;
     }
     let rows = [
@@ -178,6 +238,7 @@ async fn info(control: &Control, call: &mut Call) -> Outcome {
         ("App", build.app.to_string()),
         ("Kind", build.kind.to_string()),
         ("Status", build.status.to_string()),
+        ("PID", pid(&build)),
         ("Stage", build.stage.clone().unwrap_or_default()),
         ("Source", build.source.to_string()),
         ("User", build.author.clone()),

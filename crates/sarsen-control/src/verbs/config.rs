@@ -16,10 +16,17 @@ use crate::table::{Call, Command, verb};
 pub(crate) const COMMANDS: &[Command] = &[
     verb!(
         "config",
-        "[--merged] <app>|--global",
+        "[--merged] [--shell] [--export] <app>|--global",
         Inside,
         "Shows config vars",
         show
+    ),
+    verb!(
+        "config:bundle",
+        "[--merged] <app>|--global",
+        Inside,
+        "Writes config vars to standard output, as a tar of one file each",
+        bundle
     ),
     verb!(
         "config:clear",
@@ -30,7 +37,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "config:export",
-        "[--format exports|envfile|json] [--merged] <app>|--global",
+        "[--format docker-args|docker-args-keys|envfile|exports|json|json-list|pack-keys|pretty|shell] [--merged] <app>|--global",
         Inside,
         "Prints config vars in a form that programs read",
         export
@@ -93,6 +100,14 @@ async fn chosen(control: &Control, call: &mut Call) -> Outcome<(Config, usize)> 
 
 async fn show(control: &Control, call: &mut Call) -> Outcome {
     let (config, _) = chosen(control, call).await?;
+    // Spellings of old scripts, for what config:export does.
+    let old = [
+        ("--shell", ExportFormat::Shell),
+        ("--export", ExportFormat::Exports),
+    ];
+    if let Some((_, format)) = old.into_iter().find(|(flag, _)| call.args.has(flag)) {
+        return print(call, &config, format).await;
+    }
     let title = call
         .app
         .as_ref()
@@ -128,12 +143,29 @@ async fn get(control: &Control, call: &mut Call) -> Outcome {
 async fn export(control: &Control, call: &mut Call) -> Outcome {
     let (config, _) = chosen(control, call).await?;
     let format: ExportFormat = call.args.value("--format").unwrap_or("exports").parse()?;
+    print(call, &config, format).await
+}
+
+async fn print(call: &mut Call, config: &Config, format: ExportFormat) -> Outcome {
     let text = config.export(format);
     if text.is_empty() {
         Ok(())
     } else {
         call.out.line(&text).await
     }
+}
+
+async fn bundle(control: &Control, call: &mut Call) -> Outcome {
+    let (config, _) = chosen(control, call).await?;
+    let mut tar = tar::Builder::new(Vec::new());
+    for (key, value) in config.iter() {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(value.len() as u64);
+        tar.append_data(&mut header, key.as_str(), value.as_bytes())?;
+    }
+    let bytes = tar.into_inner()?;
+    call.out.bytes(&bytes).await
 }
 
 async fn set(control: &Control, call: &mut Call) -> Outcome {

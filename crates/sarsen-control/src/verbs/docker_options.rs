@@ -31,7 +31,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "docker-options:list",
-        "--phase build|deploy|run [--process P] <app>",
+        "[--phase build|deploy|run] [--process P] <app>",
         Read,
         "Lists the docker flags of a phase, one a line",
         list

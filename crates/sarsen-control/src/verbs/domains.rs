@@ -5,7 +5,7 @@ use sarsen_store::{Scope, Vhosts};
 
 use crate::control::Control;
 use crate::failure::Outcome;
-use crate::property::apps_to_report;
+use crate::property::{apps_meant, apps_to_report};
 use crate::report::{self, Fields, ReportKind};
 use crate::table::{Call, Command, verb};
 
@@ -27,7 +27,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "domains:clear",
-        "<app>",
+        "<app>|--all",
         Change,
         "Removes all domains of an app",
         clear
@@ -41,14 +41,14 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "domains:disable",
-        "<app>",
+        "<app>|--all",
         Change,
         "Stops routing by host name to an app",
         disable
     ),
     verb!(
         "domains:enable",
-        "<app>",
+        "<app>|--all",
         Change,
         "Routes by host name to an app again",
         enable
@@ -94,6 +94,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         Host,
         "Replaces the global domains",
         set_global
+    ),
+    verb!(
+        "domains:setup",
+        "<app>",
+        Change,
+        "Gives an app that has no domains yet its default ones",
+        setup
     ),
 ];
 
@@ -180,17 +187,28 @@ async fn store(control: &Control, app: &AppName, domains: &[Domain]) -> Outcome 
 }
 
 async fn clear(control: &Control, call: &mut Call) -> Outcome {
+    for app in apps_meant(control, call).await? {
+        store(control, &app, &[]).await?;
+        call.out
+            .header(&format!("Cleared domains of {app}"))
+            .await?;
+        call.out
+            .warn(&format!(
+                "{app} answers under no name now: 'domains:reset {app}' gives it the default ones"
+            ))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn setup(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    store(control, &app, &[]).await?;
-    call.out
-        .header(&format!("Cleared domains of {}", &*app))
-        .await?;
-    call.out
-        .warn(&format!(
-            "{} answers under no name now: 'domains:reset {}' gives it the default ones",
-            &*app, &*app
-        ))
-        .await
+    let domains = control.store.domains();
+    let own = domains.list(&Scope::App(AppName::clone(&app))).await?;
+    if own.is_empty() && !domains.vhosts_enabled(&app).await? {
+        return reset(control, call).await;
+    }
+    Ok(())
 }
 
 async fn reset(control: &Control, call: &mut Call) -> Outcome {
@@ -212,29 +230,28 @@ async fn reset(control: &Control, call: &mut Call) -> Outcome {
 }
 
 async fn enable(control: &Control, call: &mut Call) -> Outcome {
-    let app = call.app()?;
-    control
-        .store
-        .domains()
-        .set_vhosts(&app, Vhosts::Enabled)
-        .await?;
-    control.refresh_routes().await?;
-    call.out
-        .header(&format!("Enabled domains for {}", &*app))
-        .await
+    for app in apps_meant(control, call).await? {
+        switch(control, &app, Vhosts::Enabled).await?;
+        call.out
+            .header(&format!("Enabled domains for {app}"))
+            .await?;
+    }
+    Ok(())
 }
 
 async fn disable(control: &Control, call: &mut Call) -> Outcome {
-    let app = call.app()?;
-    control
-        .store
-        .domains()
-        .set_vhosts(&app, Vhosts::Disabled)
-        .await?;
-    control.refresh_routes().await?;
-    call.out
-        .header(&format!("Disabled domains for {}", &*app))
-        .await
+    for app in apps_meant(control, call).await? {
+        switch(control, &app, Vhosts::Disabled).await?;
+        call.out
+            .header(&format!("Disabled domains for {app}"))
+            .await?;
+    }
+    Ok(())
+}
+
+async fn switch(control: &Control, app: &AppName, vhosts: Vhosts) -> Outcome {
+    control.store.domains().set_vhosts(app, vhosts).await?;
+    control.refresh_routes().await
 }
 
 async fn add_global(control: &Control, call: &mut Call) -> Outcome {

@@ -1,15 +1,15 @@
-//! git: the wire, the deploy branch, deploys from an image.
+//! git: the wire, the deploy branch, and deploys from elsewhere.
 
-use sarsen_build::Pull;
-use sarsen_domain::{Branch, BuildKind, BuildSource, EnvKey, ImageRef, Invalid};
-use sarsen_store::Scope;
+mod archive;
+mod servers;
+
+use sarsen_domain::{Branch, EnvKey, Invalid};
 
 use crate::access::{Action, authorise};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
-use crate::pipeline::Source;
-use crate::property::{Concern, Property, Reach, any, apps_to_report};
-use crate::push::{from_source, push};
+use crate::property::{Concern, Property, Reach, any, apps_to_report, boolean};
+use crate::push::push;
 use crate::report::{self, ReportKind};
 use crate::table::{Call, Command, verb};
 
@@ -37,11 +37,67 @@ pub(crate) const COMMANDS: &[Command] = &[
         upload_pack
     ),
     verb!(
+        "git:allow-host",
+        "<host>",
+        Host,
+        "Learns the keys of an ssh server that code is fetched from",
+        servers::allow_host
+    ),
+    verb!(
+        "git:auth",
+        "<host> [<username>] [<password>]",
+        Host,
+        "Sets or removes the credentials for a git server (the password also on standard input)",
+        servers::auth
+    ),
+    verb!(
+        "git:auth-status",
+        "<host> [<username>] [<password>]",
+        Host,
+        "Checks whether credentials for a git server are set, and are these",
+        servers::auth_status
+    ),
+    verb!(
+        "git:from-archive",
+        "[--archive-type tar|tar.gz|zip] <app> <archive-url>|-- [<git-user>] [<git-email>]",
+        Deploy,
+        "Deploys an archive (from a URL, or from standard input)",
+        archive::from_archive
+    ),
+    verb!(
         "git:from-image",
-        "[--force] <app> <image>",
+        "[--build-dir DIR] [--force] <app> <image> [<git-user>] [<git-email>]",
         Deploy,
         "Deploys an image that exists",
-        from_image
+        archive::from_image
+    ),
+    verb!(
+        "git:generate-deploy-key",
+        "",
+        Host,
+        "Makes the key that other git servers know this host by",
+        servers::generate_deploy_key
+    ),
+    verb!(
+        "git:initialize",
+        "<app>",
+        Change,
+        "Makes the repository of an app, or completes it",
+        servers::initialize
+    ),
+    verb!(
+        "git:load-image",
+        "[--build-dir DIR] <app> <image> [<git-user>] [<git-email>]",
+        Deploy,
+        "Deploys an image out of an archive on standard input (docker save)",
+        archive::load_image
+    ),
+    verb!(
+        "git:public-key",
+        "",
+        Read,
+        "Prints the key that other git servers know this host by",
+        servers::public_key
     ),
     verb!(
         "git:report",
@@ -54,8 +110,36 @@ pub(crate) const COMMANDS: &[Command] = &[
         "git:set",
         "<app>|--global <key> [<value>]",
         Change,
-        "Sets a git property: deploy-branch, rev-env-var",
+        "Sets a git property: archive-max-files, archive-max-size, deploy-branch, keep-git-dir, rev-env-var",
         set
+    ),
+    verb!(
+        "git:status",
+        "<app>",
+        Read,
+        "Shows what the deploy branch of an app holds",
+        servers::status
+    ),
+    verb!(
+        "git:sync",
+        "[--build] [--build-if-changes] [--skip-deploy-branch] <app> <repository> [<git-ref>]",
+        Deploy,
+        "Fetches the code of an app from another repository, and deploys it if asked to",
+        servers::sync
+    ),
+    verb!(
+        "git:unlock",
+        "<app>",
+        Change,
+        "Removes locks that git has left in the repository of an app",
+        servers::unlock
+    ),
+    verb!(
+        "deploy",
+        "<app> [<image-tag>]",
+        Deploy,
+        "Deploys an image of an app by its tag",
+        archive::deploy
     ),
 ];
 
@@ -63,6 +147,24 @@ pub(crate) const COMMANDS: &[Command] = &[
 pub(crate) const CONCERN: Concern = Concern {
     plugin: "git",
     properties: &[
+        Property {
+            key: "archive-max-files",
+            reach: Reach::AppAndGlobal,
+            default: "",
+            check: archive::size,
+        },
+        Property {
+            key: "archive-max-size",
+            reach: Reach::AppAndGlobal,
+            default: "",
+            check: archive::size,
+        },
+        Property {
+            key: "keep-git-dir",
+            reach: Reach::AppAndGlobal,
+            default: "false",
+            check: no_git_dir,
+        },
         Property {
             key: "deploy-branch",
             reach: Reach::AppAndGlobal,
@@ -93,6 +195,17 @@ fn branch(value: &str) -> Result<(), Invalid> {
     Branch::parse(value).map(|_| ())
 }
 
+/// Sources are read from the object store: there is no `.git` that could be kept.
+fn no_git_dir(value: &str) -> Result<(), Invalid> {
+    boolean(value)?;
+    if value == "true" {
+        return Err(Invalid::new(
+            "keep-git-dir cannot be true here: sources are built without a .git folder (the commit is in GIT_REV and SOURCE_VERSION)",
+        ));
+    }
+    Ok(())
+}
+
 fn env_key(value: &str) -> Result<(), Invalid> {
     EnvKey::parse(value).map(|_| ())
 }
@@ -119,6 +232,7 @@ async fn report(control: &Control, call: &mut Call) -> Outcome {
             .and_then(|release| release.commit)
             .map(|commit| commit.to_string())
             .unwrap_or_default();
+        fields.retain(|field, _| field != "git-computed-source-image");
         fields.insert("git-sha".to_owned(), sha);
         fields.insert("git-last-updated-at".to_owned(), updated);
         report::print(call, &CONCERN.report, app.as_str(), &fields).await?;
@@ -155,29 +269,4 @@ fn exit(code: i32) -> Outcome {
     } else {
         Err(Failure::silent(u8::try_from(code).unwrap_or(1)))
     }
-}
-
-async fn from_image(control: &Control, call: &mut Call) -> Outcome {
-    let app = call.app()?;
-    let image = ImageRef::parse(call.args.get(1).unwrap_or_default())?;
-    let pull = if call.args.has("--force") {
-        Pull::Always
-    } else {
-        Pull::IfMissing
-    };
-    let author = call.actor.name().to_owned();
-    let job = control
-        .start_job(&app, &author, BuildKind::Build, BuildSource::GitFromImage)
-        .await?;
-    let why = format!("Deploy {image}");
-    let source = Source::Image(image.clone(), pull);
-    let line = |control, job| from_source(control, job, source, why);
-    control.perform(job, call.viewer(), line).await?;
-    let scope = Scope::App(sarsen_domain::AppName::clone(&app));
-    control
-        .store
-        .properties()
-        .set(&scope, CONCERN.plugin, "source-image", image.as_str())
-        .await?;
-    Ok(())
 }

@@ -76,12 +76,17 @@ pub(crate) async fn show(out: &mut Out, topic: &Topic) -> Outcome {
         .first()
         .map_or(noun.as_str(), |command| command.name);
     let usage = if let [only] = commands.as_slice() {
-        format!("Usage: dokku {} {}\n\n", only.name, only.usage)
+        let usage = format!("{} {}", only.name, only.usage);
+        format!("Usage: dokku {}\n\n{}\n", usage.trim_end(), only.help)
     } else {
-        format!("Usage: dokku {}[:COMMAND]\n\n", noun_of(first))
+        let noun = noun_of(first);
+        let rows = rows(&commands);
+        format!(
+            "Usage: dokku {noun}[:COMMAND]\n\n{}\n\nAdditional commands:\n{rows}",
+            about(noun)
+        )
     };
-    out.bytes(format!("{usage}Commands:\n\n{}", rows(&commands)).as_bytes())
-        .await
+    out.bytes(usage.as_bytes()).await
 }
 
 /// One line for each noun.
@@ -92,15 +97,15 @@ pub(crate) async fn overview(out: &mut Out) -> Outcome {
         let known = rows
             .iter()
             .any(|row| row.first().is_some_and(|cell| cell.trim() == noun));
-        if !known {
-            let help =
-                table::find(noun).map_or_else(|| siblings(noun), |bare| bare.help.to_owned());
-            rows.push(vec![format!("    {noun}"), help]);
+        // What git says over ssh is nothing to type.
+        if !known && !noun.starts_with("git-") {
+            rows.push(vec![format!("    {noun}"), about(noun)]);
         }
     }
     let text = format!(
-        "Usage: dokku [--quiet] [--app APP] COMMAND <app> [arguments]\n\nCommands:\n\n{}\n\
-         See `dokku help --all` for every command, `dokku NOUN:help` for those of one noun.\n",
+        "Usage: dokku [--quiet|--trace|--force] [--app APP] COMMAND <app> [command-specific-options]\n\n\
+         Type \"dokku COMMAND:help\" for the commands of one family, \"dokku help --all\" for every command.\n\n\
+         Commands:\n\n{}",
         columns(&rows)
     );
     out.bytes(text.as_bytes()).await
@@ -108,8 +113,14 @@ pub(crate) async fn overview(out: &mut Out) -> Outcome {
 
 async fn everything(out: &mut Out) -> Outcome {
     let all: Vec<&Command> = table::commands().collect();
-    out.bytes(format!("Usage: dokku COMMAND [arguments]\n\n{}", rows(&all)).as_bytes())
-        .await
+    out.bytes(
+        format!(
+            "Usage: dokku COMMAND [command-specific-options]\n\nCommands:\n\n{}",
+            rows(&all)
+        )
+        .as_bytes(),
+    )
+    .await
 }
 
 fn rows(commands: &[&Command]) -> String {
@@ -126,6 +137,37 @@ fn rows(commands: &[&Command]) -> String {
 
 fn noun_of(name: &str) -> &str {
     name.split(':').next().unwrap_or(name)
+}
+
+/// What a family is for.
+const FAMILIES: &[(&str, &str)] = &[
+    ("apps", "Manage apps"),
+    ("builder", "Manage how apps are built"),
+    ("builder-dockerfile", "Manage builds from a Dockerfile"),
+    ("builder-herokuish", "Manage builds with buildpacks"),
+    ("builder-pack", "Manage what project.toml asks for"),
+    ("buildpacks", "Manage the buildpacks of apps"),
+    ("builds", "Look at builds, follow and cancel them"),
+    ("config", "Manage config vars, global and per app"),
+    ("domains", "Manage domains, global and per app"),
+    (
+        "git",
+        "Deploy by git, and from archives, images and other repositories",
+    ),
+    ("ports", "Manage port mappings"),
+    ("proxy", "Manage whether and where the router leads to apps"),
+    ("repo", "Manage repositories and build caches"),
+    ("ssh-keys", "Manage the keys that may log in"),
+    ("trace", "Manage the tracing of commands"),
+];
+
+fn about(noun: &str) -> String {
+    let family = FAMILIES.iter().find(|(name, _)| *name == noun);
+    match (family, table::find(noun)) {
+        (Some((_, about)), _) => (*about).to_owned(),
+        (None, Some(bare)) => bare.help.to_owned(),
+        (None, None) => siblings(noun),
+    }
 }
 
 fn siblings(noun: &str) -> String {

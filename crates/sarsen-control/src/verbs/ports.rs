@@ -136,16 +136,14 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
     if mappings.is_empty() {
         return Err(Failure::new("No port mappings configured for app"));
     }
+    let mut rows = Vec::new();
     if !call.out.quiet {
         call.out
             .header(&format!("Port mappings for {}", &*app))
             .await?;
+        let titles = ["-----> scheme", "host port", "container port"];
+        rows.push(titles.map(str::to_owned).to_vec());
     }
-    let mut rows = vec![vec![
-        "-----> scheme".to_owned(),
-        "host port".to_owned(),
-        "container port".to_owned(),
-    ]];
     rows.extend(mappings.iter().map(|mapping| {
         vec![
             format!("    {}", mapping.scheme),
@@ -162,11 +160,22 @@ async fn report(control: &Control, call: &mut Call) -> Outcome {
         let detected = control.detected_ports(&app).await?;
         let fields = Fields::from([
             ("ports-map".to_owned(), join(&own)),
+            ("ports-map-json".to_owned(), to_json(&own)),
             ("ports-map-detected".to_owned(), join(&detected)),
+            ("ports-map-detected-json".to_owned(), to_json(&detected)),
         ]);
         report::print(call, &REPORT, app.as_str(), &fields).await?;
     }
     Ok(())
+}
+
+fn to_json(mappings: &[PortMapping]) -> String {
+    let list = mappings.iter().map(|mapping| {
+        serde_json::json!({
+            "container_port": mapping.container, "host_port": mapping.host, "scheme": mapping.scheme.as_str(),
+        })
+    });
+    serde_json::Value::Array(list.collect()).to_string()
 }
 
 fn join(mappings: &[PortMapping]) -> String {

@@ -13,7 +13,7 @@ use sarsen_store::{Instance, InstanceState, Stopped};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::settings::parse_restart_policy;
-use crate::pipeline::{Received, Rollout, Source};
+use crate::pipeline::{Arrival, Rollout, Source};
 use crate::property::{Concern, Property, Reach, apps_to_report, repository_path};
 use crate::push::{from_release, from_source};
 use crate::report::{self, ReportKind};
@@ -400,25 +400,14 @@ impl Control {
                 Pull::IfMissing,
             ));
         }
-        let branch = match self.deploy_branch(app).await? {
-            sarsen_git::DeployBranch::Set(branch) => branch,
-            sarsen_git::DeployBranch::Unset => sarsen_domain::Branch::parse("master")?,
-        };
+        let branch = self.branch_to_deploy(app).await?;
         let commit = self.repos.head(app, &branch)?.ok_or_else(|| {
             Failure::new(format!(
                 "App {app} has nothing to build: push to its branch {branch} first"
             ))
         })?;
-        let folder = crate::verbs::builder::CONCERN
-            .effective(self, app, "build-dir")
-            .await?;
-        let folder = Some(folder.as_str()).filter(|folder| !folder.is_empty());
-        let tree = self.repos.source(app, None, &commit, folder)?;
-        Ok(Source::Tree(Box::new(Received {
-            commit,
-            branch,
-            tree,
-        })))
+        let received = self.received(app, &commit, branch, Arrival::There).await?;
+        Ok(Source::Tree(Box::new(received)))
     }
 
     /// New containers of the live release, in place of those that run.

@@ -6,6 +6,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+use crate::report;
 use crate::table::{Call, Command, verb};
 
 /// The verbs of this file.
@@ -93,7 +94,7 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
     if let Some(name) = call.args.get(0) {
         keys.retain(|key| key.name.as_str() == name);
     }
-    if call.args.value("--format") == Some("json") {
+    if report::wants_json(call)? {
         let rows: Vec<_> = keys
             .iter()
             .map(|key| {

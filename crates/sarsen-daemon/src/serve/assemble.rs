@@ -52,6 +52,7 @@ impl Daemon {
         config: &Config,
         house: House,
         listeners: &Listeners,
+        proxies: Vec<(String, String)>,
     ) -> Result<Self> {
         let owner = house.owner()?;
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -73,7 +74,7 @@ impl Daemon {
         };
         let control = Control::new(Parts {
             store: store.clone(),
-            repos: Repos::new(repo_settings(config, tasks.clone())?)?,
+            repos: Repos::new(repo_settings(config, tasks.clone(), proxies)?)?,
             runtime: runtime.clone(),
             registry: registry.clone(),
             router: router.clone(),
@@ -150,7 +151,11 @@ fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> Co
     }
 }
 
-fn repo_settings(config: &Config, tasks: TaskTracker) -> Result<RepoSettings> {
+fn repo_settings(
+    config: &Config,
+    tasks: TaskTracker,
+    env: Vec<(String, String)>,
+) -> Result<RepoSettings> {
     Ok(RepoSettings {
         root: config.state("git"),
         hook_binary: std::env::current_exe().context("cannot find our own executable")?,
@@ -161,8 +166,7 @@ fn repo_settings(config: &Config, tasks: TaskTracker) -> Result<RepoSettings> {
             timeout: SUBMODULE_TIMEOUT,
             max_depth: SUBMODULE_DEPTH,
             max_count: SUBMODULE_COUNT,
-            credentials_home: None,
-            env: Vec::new(),
+            env,
         },
         tasks,
     })

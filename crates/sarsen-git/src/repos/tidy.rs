@@ -29,6 +29,19 @@ impl Repos {
             .await
     }
 
+    /// Removes locks that a git which was killed has left. Only while nothing works on the repository.
+    pub async fn unlock(&self, app: &AppName) -> Result<(), GitError> {
+        let path = self.needed(app)?;
+        let work = move || sweep_locks(&path);
+        self.settings
+            .tasks
+            .spawn_blocking(work)
+            .await
+            .map_err(io::Error::other)
+            .and_then(|done| done)
+            .map_err(GitError::io("remove locks"))
+    }
+
     /// Removes what a crash left behind: unfinished pushes, locks. Only before anything is served.
     pub async fn sweep(&self) -> Result<(), GitError> {
         let (root, cache) = (self.settings.root.clone(), self.cache.root().to_owned());
@@ -62,6 +75,10 @@ fn sweep_root(root: &Path) -> io::Result<()> {
 
 fn sweep_repository(path: &Path) -> io::Result<()> {
     quarantine::sweep(path)?;
+    sweep_locks(path)
+}
+
+fn sweep_locks(path: &Path) -> io::Result<()> {
     for lock in LOCKS {
         match fs::remove_file(path.join(lock)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

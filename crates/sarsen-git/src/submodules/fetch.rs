@@ -123,7 +123,7 @@ fn clear_unfinished(path: &Path) -> io::Result<()> {
 }
 
 /// Bytes of the files in a folder. Those that vanish meanwhile do not count.
-fn size(folder: &Path) -> u64 {
+pub(crate) fn size(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .filter_map(|entry| entry.metadata().ok())
@@ -132,7 +132,7 @@ fn size(folder: &Path) -> u64 {
 }
 
 /// Returns when a folder holds more than this. Git has no such limit for fetches.
-async fn grown_beyond(folder: &Path, most: u64) {
+pub(crate) async fn grown_beyond(folder: &Path, most: u64) {
     let mut ticks = tokio::time::interval(CHECKED);
     while size(folder) <= most {
         ticks.tick().await;
@@ -184,10 +184,15 @@ async fn ask(
     ))
 }
 
-async fn prepare(repos: &Repos, remote: &Remote, place: &Place) -> Result<Git, GitError> {
+/// Git, ready to fetch from there: the addresses are looked at, the credentials lent.
+pub(crate) async fn prepare(
+    repos: &Repos,
+    remote: &Remote,
+    place: &Place,
+) -> Result<Git, GitError> {
     let policy = &repos.settings().submodules;
     let mut git = repos
-        .git("fetch the submodule", "fetch")
+        .git("fetch from another server", "fetch")
         .in_repo(&place.repo)
         .config("protocol.https.allow", "always")
         .config("protocol.http.allow", "always")
@@ -196,8 +201,17 @@ async fn prepare(repos: &Repos, remote: &Remote, place: &Place) -> Result<Git, G
         .config("http.lowSpeedTime", "60")
         // ssh asks nobody: an unknown host or a locked key is an error.
         .env("SSH_ASKPASS", "/bin/false")
-        .env("SSH_ASKPASS_REQUIRE", "force");
-    if !policy.allow_private_hosts {
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .env("GIT_SSH", repos.home().join("ssh"))
+        .env("GIT_SSH_VARIANT", "ssh");
+    if policy.is_proxied(remote) {
+        // The proxy finds the address; only what is an address already can be looked at.
+        git = git.config("http.followRedirects", "false");
+        let literal = remote.host.parse::<IpAddr>();
+        if !policy.allow_private_hosts && literal.is_ok_and(|address| !is_public(address)) {
+            return Err(private(&remote.host));
+        }
+    } else if !policy.allow_private_hosts {
         let addresses = public_addresses(remote).await?;
         // Git must not resolve the name again, or be sent on to somewhere else.
         git = git.config("http.followRedirects", "false");
@@ -205,9 +219,6 @@ async fn prepare(repos: &Repos, remote: &Remote, place: &Place) -> Result<Git, G
             let pinned = format!("{}:{}:{}", remote.host, remote.port, addresses.join(","));
             git = git.config("http.curloptResolve", pinned);
         }
-    }
-    if let Some(home) = &policy.credentials_home {
-        git = git.env("HOME", home);
     }
     for (key, value) in &policy.env {
         git = git.env(key, value);
@@ -219,23 +230,28 @@ async fn prepare(repos: &Repos, remote: &Remote, place: &Place) -> Result<Git, G
         "--no-recurse-submodules",
         "--no-auto-maintenance",
     ];
+    let git = repos.credentials().lend(git, remote);
     let git = flags
         .iter()
         .fold(checked(git, "fetch"), |git, flag| git.arg(flag));
     Ok(git)
 }
 
+fn private(host: &str) -> GitError {
+    refused(format!(
+        "{host} is in a private network; sources are fetched from public hosts only"
+    ))
+}
+
 /// The host's addresses, all of which must be public.
-async fn public_addresses(remote: &Remote) -> Result<Vec<String>, GitError> {
+pub(crate) async fn public_addresses(remote: &Remote) -> Result<Vec<String>, GitError> {
     let host = &remote.host;
     let found = tokio::net::lookup_host((host.as_str(), remote.port))
         .await
         .map_err(|error| refused(format!("{host} cannot be found: {error}")))?;
     let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     if addresses.is_empty() || !addresses.iter().copied().all(is_public) {
-        return Err(refused(format!(
-            "{host} is in a private network; submodules are fetched from public hosts only"
-        )));
+        return Err(private(host));
     }
     let text = |address: &IpAddr| match address {
         IpAddr::V4(address) => address.to_string(),

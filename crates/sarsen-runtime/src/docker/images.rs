@@ -2,9 +2,10 @@
 
 use bollard::models::{ContainerConfig, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CommitContainerOptionsBuilder, CreateImageOptionsBuilder, ListImagesOptionsBuilder,
-    RemoveImageOptions, RemoveVolumeOptions, TagImageOptionsBuilder,
+    CommitContainerOptionsBuilder, CreateImageOptionsBuilder, ImportImageOptionsBuilder,
+    ListImagesOptionsBuilder, RemoveImageOptions, RemoveVolumeOptions, TagImageOptionsBuilder,
 };
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sarsen_domain::{ContainerId, ImageRef};
 
@@ -83,6 +84,24 @@ impl DockerRuntime {
                 }
             }
             Err(error) => Some(Err(engine_error(error))),
+        })))
+    }
+
+    pub(super) async fn load_stream(
+        &self,
+        archive: EngineStream<Bytes>,
+    ) -> Result<EngineStream<String>> {
+        let client = self.patient_client().await?;
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let items = client.import_image_stream(options, archive, None);
+        Ok(Box::pin(items.filter_map(async |item| {
+            match item {
+                Ok(item) => item
+                    .stream
+                    .map(|line| Ok(line.trim().to_owned()))
+                    .filter(|line| line.as_ref().is_ok_and(|line: &String| !line.is_empty())),
+                Err(error) => Some(Err(engine_error(error))),
+            }
         })))
     }
 

@@ -169,6 +169,11 @@ impl ContainerRuntime for FakeRuntime {
         self.enter(Operation::CheckLogin, &login.server)
     }
 
+    async fn load(&self, archive: EngineStream<Bytes>) -> Result<EngineStream<String>> {
+        self.enter(Operation::Load, "")?;
+        self.load_stream(archive).await
+    }
+
     async fn tag(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<()> {
         self.enter(Operation::Tag, image.as_str())?;
         self.tag_image(image, repository, tag)

@@ -59,6 +59,24 @@ impl FakeRuntime {
         Box::pin(stream::iter([Ok(line)]))
     }
 
+    /// The archive is text here: the names of the images that it holds, one a line.
+    pub(super) async fn load_stream(
+        &self,
+        mut archive: EngineStream<Bytes>,
+    ) -> Result<EngineStream<String>> {
+        let mut text = Vec::new();
+        while let Some(chunk) = archive.next().await {
+            text.extend_from_slice(&chunk?);
+        }
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let mut lines = Vec::new();
+        for name in text.lines() {
+            self.add_image(name);
+            lines.push(Ok(format!("Loaded image: {name}")));
+        }
+        Ok(Box::pin(stream::iter(lines)))
+    }
+
     pub(super) fn tag_image(&self, image: &ImageRef, repository: &str, tag: &str) -> Result<()> {
         self.change(|state| {
             let id = state.image_mut(image.as_str())?.id.clone();

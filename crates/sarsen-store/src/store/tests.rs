@@ -29,6 +29,10 @@ const RELEASED: &[(&str, &str)] = &[
         "efdd11976dffd54951806eb4b64374ff431dd152b2e892d41d0f2ea03cd63025",
     ),
     (
+        "20261122140300_git_credentials.sql",
+        "796b4422faae0f3ea31feead72f8175ac5db53d1a884df6ccbd61107d0770300",
+    ),
+    (
         "20261122140610_routing.sql",
         "2b45004304fe4421bddde1e99de926ccaa3533c9b1c3df447fde68601af58470",
     ),

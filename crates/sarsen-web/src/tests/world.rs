@@ -206,7 +206,6 @@ fn repos(root: &std::path::Path, tasks: &TaskTracker) -> RepoSettings {
             timeout: std::time::Duration::from_secs(1),
             max_depth: 1,
             max_count: 1,
-            credentials_home: None,
             env: Vec::new(),
         },
         tasks: tasks.clone(),

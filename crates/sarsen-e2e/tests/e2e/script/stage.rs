@@ -18,7 +18,7 @@ pub(super) struct Stage {
     /// How the last program ended.
     last: Ended,
     /// For the next program.
-    stdin: String,
+    stdin: Vec<u8>,
     background: HashMap<String, Running>,
     names: HashMap<String, String>,
 }
@@ -39,7 +39,7 @@ impl Stage {
         Self {
             world,
             last: Ended::default(),
-            stdin: String::new(),
+            stdin: Vec::new(),
             background: HashMap::new(),
             names,
         }
@@ -66,7 +66,14 @@ impl Stage {
                 self.names.insert("commit".to_owned(), commit);
             }
             "key" => self.world.make_key(&rest),
-            "stdin" => self.stdin = block,
+            "stdin" => {
+                self.stdin = match rest.strip_prefix("from ") {
+                    Some(path) => {
+                        fs::read(self.world.path(path)).map_err(|error| error.to_string())?
+                    }
+                    None => block.into_bytes(),
+                }
+            }
             "keep" => {
                 self.names.insert(rest, self.last.stdout.trim().to_owned());
             }
@@ -138,7 +145,7 @@ impl Stage {
             None => (line, None),
         };
         let command = self.command(line)?;
-        self.last = run(command, std::mem::take(&mut self.stdin).as_bytes());
+        self.last = run(command, &std::mem::take(&mut self.stdin));
         let expectation = if verb == "$" { "work" } else { "fail" };
         if (verb == "$") != (self.last.code == 0) {
             return Err(format!("that should {expectation}\n{}", shown(&self.last)));
@@ -177,7 +184,7 @@ impl Stage {
         let (name, line) = rest.split_once(':').ok_or("background NAME: PROGRAM")?;
         let mut running = Running::start(self.command(line)?);
         let stdin = std::mem::take(&mut self.stdin);
-        running.write(stdin.as_bytes());
+        running.write(&stdin);
         self.background.insert(name.to_owned(), running);
         Ok(())
     }

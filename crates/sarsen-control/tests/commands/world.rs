@@ -1,0 +1,240 @@
+//! A control over a store in a temporary folder and an engine in memory, with two apps.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sarsen_addons::Catalog;
+use sarsen_build::{BuildSettings, Builder};
+use sarsen_control::{Actor, Control, ControlSettings, Front, Io, Parts, Request};
+use sarsen_deploy::{DeploySettings, Deployer};
+use sarsen_domain::{
+    AppName, BuildKind, BuildSource, BuildStatus, BuilderKind, CommitId, Config, Formation,
+    ImageRef, Procfile,
+};
+use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
+use sarsen_plugins::{PluginSettings, Plugins};
+use sarsen_registry::{Host, Registry, RegistrySettings};
+use sarsen_router::{Router, RouterSettings};
+use sarsen_runtime::Runtime;
+use sarsen_runtime::fake::FakeRuntime;
+use sarsen_store::{NewRelease, Replace, Scope, Store};
+use tokio::io::AsyncWrite;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) struct World {
+    control: Control,
+    pub(crate) store: Store,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+/// How a command ended.
+pub(crate) struct Ended {
+    pub(crate) code: u8,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let store = Store::open(&root.join("db"), &root.join("key"))
+            .await
+            .unwrap();
+        let global = ["apps.test".parse().unwrap()];
+        store.domains().set(&Scope::Global, &global).await.unwrap();
+        let runtime: Runtime = Arc::new(FakeRuntime::new());
+        let tasks = TaskTracker::new();
+        let registry = RegistrySettings {
+            owner: "test".to_owned(),
+            host: Host::local("test"),
+        };
+        let control = Control::new(Parts {
+            store: store.clone(),
+            repos: Repos::new(repos(&root, &tasks)).unwrap(),
+            registry: Registry::new(runtime.clone(), registry),
+            router: Router::new(RouterSettings::default()),
+            builder: Builder::new(runtime.clone(), BuildSettings::default()),
+            deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
+            plugins: Plugins::new(&plugins(&root, &tasks)).unwrap(),
+            addons: Catalog::load(&root.join("addons"), &sarsen_control::nouns()).unwrap(),
+            runtime,
+            tasks,
+            shutdown: CancellationToken::new(),
+            settings: settings(&root),
+        });
+        let world = Self {
+            control,
+            store,
+            folder,
+        };
+        for name in ["alpha", "beta"] {
+            assert_eq!(world.run(&["apps:create", name], "").await.code, 0);
+        }
+        world.deployed("alpha").await;
+        world
+    }
+
+    /// Runs a command as somebody on the host.
+    pub(crate) async fn run(&self, words: &[&str], stdin: &str) -> Ended {
+        let (stdout, stderr) = (Kept::default(), Kept::default());
+        let io = Io {
+            stdin: Box::new(std::io::Cursor::new(stdin.as_bytes().to_vec())),
+            stdout: Box::new(stdout.clone()),
+            stderr: Box::new(stderr.clone()),
+            gone: CancellationToken::new(),
+        };
+        let request = Request {
+            actor: Actor::Local {
+                user: "root".to_owned(),
+            },
+            argv: words.iter().map(|word| (*word).to_owned()).collect(),
+            terminal: None,
+            git_protocol: None,
+            folder: Some(self.folder.path().to_owned()),
+            variables: BTreeMap::new(),
+        };
+        let code = tokio::time::timeout(Duration::from_secs(30), self.control.run(request, io))
+            .await
+            .unwrap_or_else(|_| panic!("{words:?} does not end"));
+        Ended {
+            code,
+            stdout: stdout.text(),
+            stderr: stderr.text(),
+        }
+    }
+
+    /// Everything that must survive: the store and the names of all files.
+    pub(crate) async fn state(&self) -> String {
+        let mut state = self.store.dump().await.unwrap();
+        list(self.folder.path(), &mut state);
+        state
+    }
+
+    /// A release that went live. Its containers are none of the store's business.
+    async fn deployed(&self, name: &str) {
+        let app = AppName::parse(name).unwrap();
+        let builds = self.store.builds();
+        let build = builds
+            .start(&app, BuildKind::Build, BuildSource::GitHook, "ada")
+            .await
+            .unwrap();
+        let release = NewRelease {
+            app: app.clone(),
+            image: ImageRef::parse("sha256:0123").unwrap(),
+            builder: BuilderKind::Dockerfile,
+            commit: Some(CommitId::parse(&"0123abcd".repeat(5)).unwrap()),
+            config: Config::default(),
+            procfile: Procfile::parse("web: serve\nworker: work").unwrap(),
+            formation: Formation::initial(),
+            detected_ports: vec!["http:80:5000".parse().unwrap()],
+            app_json: None,
+            build: build.id.clone(),
+            author: "ada".to_owned(),
+            description: "Deploy 0123abcd".to_owned(),
+        };
+        let release = self.store.releases().create(release).await.unwrap();
+        let instances = self.store.instances();
+        instances
+            .promote(&app, release.number, &build.id, Replace::All)
+            .await
+            .unwrap();
+        builds
+            .finish(&build.id, BuildStatus::Succeeded, Some(0), None)
+            .await
+            .unwrap();
+    }
+}
+
+fn list(folder: &Path, text: &mut String) {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let entries: BTreeMap<_, _> = entries
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.path(), entry.file_type().unwrap()))
+        .collect();
+    for (path, kind) in entries {
+        text.push_str(&format!("{}\n", path.display()));
+        if kind.is_dir() {
+            list(&path, text);
+        }
+    }
+}
+
+/// A stream that remembers what was written.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl AsyncWrite for Kept {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+fn repos(root: &Path, tasks: &TaskTracker) -> RepoSettings {
+    RepoSettings {
+        root: root.join("git"),
+        hook_binary: "/bin/false".into(),
+        hooks: None,
+        max_pack_bytes: 1 << 20,
+        submodules: SubmodulePolicy::default(),
+        tasks: tasks.clone(),
+    }
+}
+
+fn plugins(root: &Path, tasks: &TaskTracker) -> PluginSettings {
+    PluginSettings {
+        root: root.join("plugins"),
+        lib_root: root.to_owned(),
+        dokku_root: root.join("git"),
+        socket: root.join("control.sock"),
+        binary: "/bin/false".into(),
+        stack_image: String::new(),
+        env: Vec::new(),
+        trigger_time_limit: Duration::from_secs(1),
+        tasks: tasks.clone(),
+    }
+}
+
+fn settings(root: &Path) -> ControlSettings {
+    ControlSettings {
+        owner: "test".to_owned(),
+        data_dir: root.to_owned(),
+        socket: root.join("control.sock"),
+        http_ip: [127, 0, 0, 1].into(),
+        http_port: 8080,
+        http_public_port: 8080,
+        ssh_host: "localhost".to_owned(),
+        ssh_port: 2222,
+        dashboard: None,
+        access_log: None,
+        keep_releases: 10,
+    }
+}
