@@ -136,26 +136,40 @@ impl Concern {
     pub(crate) async fn set(&self, control: &Control, call: &mut Call) -> Outcome {
         let (scope, at) = scope(call)?;
         let key = call.args.get(at).unwrap_or_default().to_owned();
-        let property = self.property(&key)?;
-        if scope == Scope::Global && property.reach == Reach::App {
+        let value = call.args.get(at + 1).map(str::to_owned);
+        self.put(control, call, &scope, &key, value.as_deref())
+            .await
+    }
+
+    /// The same with a value that is not one word of the command.
+    pub(crate) async fn put(
+        &self,
+        control: &Control,
+        call: &mut Call,
+        scope: &Scope,
+        key: &str,
+        value: Option<&str>,
+    ) -> Outcome {
+        let property = self.property(key)?;
+        if *scope == Scope::Global && property.reach == Reach::App {
             return Err(Failure::new(format!(
                 "Property cannot be specified globally: {key}"
             )));
         }
-        if scope != Scope::Global && property.reach == Reach::Global {
+        if *scope != Scope::Global && property.reach == Reach::Global {
             return Err(Failure::new(format!(
                 "Property must be specified globally: {key}"
             )));
         }
         let properties = control.store.properties();
-        match call.args.get(at + 1).filter(|value| !value.is_empty()) {
+        match value.filter(|value| !value.is_empty()) {
             Some(value) => {
                 (property.check)(value)?;
-                properties.set(&scope, self.plugin, &key, value).await?;
+                properties.set(scope, self.plugin, key, value).await?;
                 call.out.title(&format!("Setting {key} to {value}")).await
             }
             None => {
-                properties.unset(&scope, self.plugin, &key).await?;
+                properties.unset(scope, self.plugin, key).await?;
                 call.out.title(&format!("Unsetting {key}")).await
             }
         }

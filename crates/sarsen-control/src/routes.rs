@@ -12,6 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::policies::Wishes;
+use crate::verbs::network;
 use crate::verbs::proxy::ProxyView;
 
 /// Everything the routes depend on but the catalog.
@@ -185,7 +186,9 @@ impl Control {
     pub(crate) async fn current_routes(&self) -> Outcome<Vec<AppRoute>> {
         let view = self.routing_view().await?;
         let catalog = self.registry.catalog();
-        Ok(compute(&view, catalog.services()))
+        let mut routes = compute(&view, catalog.services());
+        network::point_at_listeners(&mut routes, &self.fixed_listeners().await?);
+        Ok(routes)
     }
 
     /// Follows the catalog until the daemon ends: a container that starts, dies or fails its checks changes routes.

@@ -20,12 +20,14 @@ pub(crate) mod host;
 pub(crate) mod http_auth;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
+pub(crate) mod network;
 pub(crate) mod nginx;
 pub(crate) mod plugin;
 pub(crate) mod ports;
 pub(crate) mod proxy;
 pub(crate) mod ps;
 pub(crate) mod redirect;
+pub(crate) mod registry;
 pub(crate) mod releases;
 pub(crate) mod repo;
 pub(crate) mod resource;
@@ -34,6 +36,7 @@ pub(crate) mod run;
 pub(crate) mod scheduler;
 pub(crate) mod shell;
 pub(crate) mod ssh_keys;
+pub(crate) mod storage;
 pub(crate) mod url;
 
 use crate::property::Concern;
@@ -60,12 +63,14 @@ pub(crate) const ALL: &[&[Command]] = &[
     host::COMMANDS,
     logs::COMMANDS,
     maintenance::COMMANDS,
+    network::COMMANDS,
     nginx::COMMANDS,
     plugin::COMMANDS,
     ports::COMMANDS,
     proxy::COMMANDS,
     ps::COMMANDS,
     redirect::COMMANDS,
+    registry::COMMANDS,
     releases::COMMANDS,
     repo::COMMANDS,
     resource::COMMANDS,
@@ -74,6 +79,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     scheduler::COMMANDS,
     shell::COMMANDS,
     ssh_keys::COMMANDS,
+    storage::COMMANDS,
     url::COMMANDS,
 ];
 

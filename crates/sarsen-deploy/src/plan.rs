@@ -84,8 +84,10 @@ pub struct AppSettings {
     pub max_parallel: BTreeMap<ProcessType, usize>,
     /// Run in place of the image's and the Procfile's commands.
     pub start_command: Option<String>,
-    /// Networks that containers are on besides the engine's default one.
+    /// Networks that containers are on besides that one, from their first moment.
     pub networks: Vec<String>,
+    /// Networks that deployed containers join once they serve.
+    pub later_networks: Vec<String>,
     /// Live containers of types with [`CheckMode::Disabled`]: they are stopped before new ones start, and started
     /// again when the deploy fails.
     pub stop_first: BTreeMap<ProcessType, BTreeSet<ContainerId>>,
@@ -130,6 +132,7 @@ impl Default for AppSettings {
             max_parallel: BTreeMap::new(),
             start_command: None,
             networks: Vec::new(),
+            later_networks: Vec::new(),
             stop_first: BTreeMap::new(),
         }
     }
@@ -166,11 +169,20 @@ impl AppSettings {
 
     /// The networks that a container joins before it starts.
     pub fn joined(&self, app: &AppName, process: &str) -> Vec<NetworkPlace> {
+        self.places(&self.networks, app, process)
+    }
+
+    /// The networks that a container joins once it serves.
+    pub fn joined_later(&self, app: &AppName, process: &str) -> Vec<NetworkPlace> {
+        self.places(&self.later_networks, app, process)
+    }
+
+    fn places(&self, networks: &[String], app: &AppName, process: &str) -> Vec<NetworkPlace> {
         let place = |network: &String| NetworkPlace {
             network: network.clone(),
             aliases: self.aliases(app, process),
         };
-        self.networks.iter().map(place).collect()
+        networks.iter().map(place).collect()
     }
 
     /// How many containers of this type start at the same time.

@@ -11,7 +11,7 @@ mod values;
 mod words;
 
 pub use build::BuildFlags;
-pub use mounts::{Mount, MountSource, parse_volume};
+pub use mounts::{Mount, MountSource, absolute_path, parse_volume};
 pub use settings::{
     ContainerSettings, Device, Gpus, HealthCommand, HealthFlags, Link, NetworkMode, PublishedPort,
     RestartFlag, Ulimit,

@@ -131,6 +131,7 @@ impl Control {
         self.runtime
             .tag(&release.image, &repository, &release.number.to_string())
             .await?;
+        self.push_release(job, &release).await?;
         self.run_tasks(job, &release).await?;
         self.finish_image(job, release).await
     }

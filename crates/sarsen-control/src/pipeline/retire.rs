@@ -47,6 +47,12 @@ impl Control {
                 "The new containers keep their provisional names for now: {error}"
             ));
         }
+        let joined = self.join_later(&job.app, &settings, &named).await;
+        if let Err(failure) = joined {
+            job.log.warn(&format!(
+                "The new containers are not on all their networks: {failure}"
+            ));
+        }
         self.store_commit(job, &candidate.release).await?;
         match replaced.len() {
             0 => {}

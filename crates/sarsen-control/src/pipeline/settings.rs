@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use sarsen_deploy::AppSettings;
-use sarsen_domain::{AppJson, AppName, BuilderKind, Invalid, PortMapping, Release};
+use sarsen_domain::docker_flags::PublishedPort;
+use sarsen_domain::{AppJson, AppName, BuilderKind, Invalid, PortMapping, ProcessType, Release};
 use sarsen_runtime::RestartPolicy;
 
 use crate::control::Control;
@@ -55,13 +56,30 @@ impl Control {
             app_host: domains
                 .into_iter()
                 .find(|domain| domain.wildcard_suffix().is_none() && !domain.is_catch_all()),
-            networks: self.app_networks(app).await?,
             max_parallel: app_json.max_parallel,
             start_command,
-            ..AppSettings::default()
+            ..self.network_settings(app).await?
         };
+        self.publish_web(app, &mut settings).await?;
         verbs::checks::apply(self, app, &mut settings).await?;
         Ok(settings)
+    }
+
+    /// The networks that an app's containers are on.
+    async fn network_settings(&self, app: &AppName) -> Outcome<AppSettings> {
+        let network = &verbs::network::CONCERN;
+        let filled = |value: String| Some(value).filter(|value| !value.is_empty());
+        let created = network.effective(self, app, "attach-post-create").await?;
+        let deployed = network.effective(self, app, "attach-post-deploy").await?;
+        let mut networks = self.app_networks(app).await?;
+        networks.extend(verbs::network::listed(&created));
+        Ok(AppSettings {
+            networks,
+            later_networks: verbs::network::listed(&deployed),
+            initial_network: filled(network.effective(self, app, "initial-network").await?),
+            tld: filled(network.effective(self, app, "tld").await?),
+            ..AppSettings::default()
+        })
     }
 
     /// `start-cmd` for images of buildpacks, `dockerfile-start-cmd` for all others.
@@ -74,6 +92,24 @@ impl Control {
             .effective(self, &release.app, key)
             .await?;
         Ok(Some(text).filter(|text| !text.trim().is_empty()))
+    }
+
+    /// Opens web's port on every address of the host, where an app asks for that.
+    async fn publish_web(&self, app: &AppName, settings: &mut AppSettings) -> Outcome {
+        let network = &verbs::network::CONCERN;
+        if network.effective(self, app, "bind-all-interfaces").await? != "true" {
+            return Ok(());
+        }
+        let port = PublishedPort {
+            address: None,
+            host: None,
+            container: sarsen_domain::health::web_port(&settings.ports),
+            udp: false,
+        };
+        let web = settings.flags.entry(ProcessType::web());
+        let web = web.or_insert_with(|| settings.flags_default.clone());
+        web.publish.push(port);
+        Ok(())
     }
 
     /// What runs in a container when no command is given, if something was chosen.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sarsen_domain::docker_flags::OptionPhase;
+use sarsen_domain::docker_flags::{MountSource, OptionPhase};
 use sarsen_domain::{AppName, ContainerSettings, DockerFlags, ProcessType};
-use sarsen_store::DockerOption;
+use sarsen_store::{DockerOption, StorageMount};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -21,6 +21,19 @@ pub(crate) struct Shape {
     pub run: ContainerSettings,
 }
 
+impl Shape {
+    /// Every path of the host that is mounted.
+    fn host_paths(&self) -> Vec<String> {
+        let all = self.by_process.values().chain([&self.deploy, &self.run]);
+        let mounts = all.flat_map(|settings| &settings.mounts);
+        let paths = mounts.filter_map(|mount| match &mount.source {
+            MountSource::Host(path) => Some(path.clone()),
+            MountSource::Volume(_) | MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
+        });
+        paths.collect()
+    }
+}
+
 impl Control {
     /// Where folders that any app may mount are.
     pub(crate) fn storage_root(&self) -> String {
@@ -32,13 +45,22 @@ impl Control {
     pub(crate) async fn shape(&self, app: &AppName) -> Outcome<Shape> {
         let options = self.store.docker_options().list(app).await?;
         let resources = Resources::of(self, app).await?;
+        let storage = self.storage_mounts(app).await?;
+        let mounting = storage
+            .iter()
+            .filter_map(|(held, _)| ProcessType::parse(&held.mount.process).ok());
         let differing: BTreeSet<_> = options
             .iter()
             .filter_map(|one| one.process.clone())
             .chain(resources.processes())
+            .chain(mounting)
             .collect();
         let compose = |phase: OptionPhase, process: Option<&ProcessType>| -> Outcome<_> {
-            let flags = of_phase(&options, phase, process)?;
+            let mut flags = of_phase(&options, phase, process)?;
+            let mounts = storage
+                .iter()
+                .filter(|(held, _)| mounts_in(held, phase, process));
+            flags.mounts.extend(mounts.map(|(_, mount)| mount.clone()));
             Ok(flags.overlaid(resources.settings(process)?))
         };
         let mut by_process = BTreeMap::new();
@@ -46,11 +68,13 @@ impl Control {
             let shape = compose(OptionPhase::Deploy, Some(&process))?;
             by_process.insert(process, shape);
         }
-        Ok(Shape {
+        let shape = Shape {
             by_process,
             deploy: compose(OptionPhase::Deploy, None)?,
             run: compose(OptionPhase::Run, None)?,
-        })
+        };
+        self.check_mounts(shape.host_paths()).await?;
+        Ok(shape)
     }
 
     /// The flags of an app's builds, as they were given.
@@ -59,6 +83,18 @@ impl Control {
         let of_build = options.filter(|one| one.phase == OptionPhase::Build);
         Ok(of_build.map(|one| one.option).collect())
     }
+}
+
+/// A mount without a process type is everybody's; one-off containers have no type.
+fn mounts_in(held: &StorageMount, phase: OptionPhase, process: Option<&ProcessType>) -> bool {
+    let process = process.map_or("", ProcessType::as_str);
+    let of_type = held.mount.process.is_empty() || held.mount.process == process;
+    of_type
+        && held
+            .mount
+            .phases
+            .split(',')
+            .any(|held| held == phase.as_str())
 }
 
 /// The options for all process types, and those of this one over them.

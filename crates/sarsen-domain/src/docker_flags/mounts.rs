@@ -46,7 +46,7 @@ impl Mount {
     pub fn new(source: MountSource, target: &str) -> Result<Self, String> {
         Ok(Self {
             source,
-            target: absolute(target)?,
+            target: absolute_path(target)?,
             read_only: false,
             propagation: None,
             relabel: None,
@@ -66,7 +66,7 @@ pub fn parse_volume(text: &str) -> Result<Mount, String> {
         _ => return Err("write it as path-or-volume:path-inside[:options]".to_owned()),
     };
     let source = if source.starts_with('/') {
-        MountSource::Host(absolute(source)?)
+        MountSource::Host(absolute_path(source)?)
     } else {
         MountSource::Volume(volume_name(source)?)
     };
@@ -165,7 +165,7 @@ impl Fields {
             return Err("tmpfs-size and tmpfs-mode belong to type=tmpfs".to_owned());
         }
         let source = match (self.kind.as_deref().unwrap_or("volume"), self.source) {
-            ("bind", Some(path)) => MountSource::Host(absolute(&path)?),
+            ("bind", Some(path)) => MountSource::Host(absolute_path(&path)?),
             ("bind", None) => return Err("type=bind needs a source".to_owned()),
             ("volume", Some(name)) => MountSource::Volume(volume_name(&name)?),
             ("volume", None) => MountSource::Anonymous,
@@ -202,7 +202,7 @@ fn host_only(mount: &Mount) -> Result<(), String> {
 }
 
 /// A path that begins with a slash, climbs nowhere, and can stand between colons and commas.
-pub(super) fn absolute(path: &str) -> Result<String, String> {
+pub fn absolute_path(path: &str) -> Result<String, String> {
     let climbs = path.split('/').any(|part| part == "..");
     let odd = path.chars().any(|c| c.is_control() || c == ':' || c == ',');
     if !path.starts_with('/') || climbs || odd {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Takes::{Nothing, Value};
-use super::mounts::{absolute, parse_mount, parse_tmpfs, parse_volume};
+use super::mounts::{absolute_path, parse_mount, parse_tmpfs, parse_volume};
 use super::settings::{ContainerSettings, HealthCommand, NetworkMode};
 use super::values::{
     add_host, boolean, capability, cpus, device, duration, gpus, host_name, link, network, number,
@@ -109,7 +109,7 @@ pub(super) const FLAGS: &[Flag<Settings>] = &[
     (&["--shm-size"], Value, one!(shm_size, size)),
     (&["--user", "-u"], Value, one!(user, word)),
     (&["--group-add"], Value, many!(groups, word)),
-    (&["--workdir", "-w"], Value, one!(workdir, absolute)),
+    (&["--workdir", "-w"], Value, one!(workdir, absolute_path)),
     (&["--hostname", "-h"], Value, one!(hostname, host_name)),
     (&["--domainname"], Value, one!(domainname, host_name)),
     (&["--restart"], Value, one!(restart, restart)),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::mounts::absolute;
+use super::mounts::absolute_path;
 use super::settings::{Device, Gpus, Link, NetworkMode, PublishedPort, RestartFlag, Ulimit};
 
 /// Bytes: `512m`, `1.5g`, `2GiB`; bare numbers are bytes.
@@ -221,12 +221,12 @@ pub(super) fn capability(text: &str) -> Result<String, String> {
 
 pub(super) fn device(text: &str) -> Result<Device, String> {
     let mut parts = text.split(':');
-    let host = absolute(parts.next().unwrap_or_default())?;
+    let host = absolute_path(parts.next().unwrap_or_default())?;
     let (container, permissions) = match (parts.next(), parts.next(), parts.next()) {
         (None, ..) => (host.clone(), "rwm"),
-        (Some(inside), None, _) if inside.starts_with('/') => (absolute(inside)?, "rwm"),
+        (Some(inside), None, _) if inside.starts_with('/') => (absolute_path(inside)?, "rwm"),
         (Some(permissions), None, _) => (host.clone(), permissions),
-        (Some(inside), Some(permissions), None) => (absolute(inside)?, permissions),
+        (Some(inside), Some(permissions), None) => (absolute_path(inside)?, permissions),
         _ => return Err("write it as /dev/x[:/dev/y][:rwm]".to_owned()),
     };
     if permissions.is_empty() || !permissions.chars().all(|c| "rwm".contains(c)) {
