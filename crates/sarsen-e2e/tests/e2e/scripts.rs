@@ -34,6 +34,7 @@ scripts! {
     cron
     daemon_restart
     deploy
+    docker_options
     domains
     drains
     fails_in_build
@@ -49,9 +50,11 @@ scripts! {
     killed_in_release
     killed_in_retire
     logs
+    networks
     ports
     postdeploy
     rename_and_destroy
+    resources
     run
     scale
     shape_dockerfile
@@ -62,6 +65,7 @@ scripts! {
     sigterm_in_push
     ssh_keys
     stop_and_start
+    storage
     submodule
     two_pushes
 }
