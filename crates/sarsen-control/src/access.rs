@@ -1,13 +1,28 @@
 //! The one gate: may this actor do this to that? Deny by default.
+//!
+//! | right on the app | lets a key |
+//! |---|---|
+//! | `read` | look: [`Action::Read`] |
+//! | `deploy` | also push, run commands and change settings of the app: `Deploy`, `Change`, `Inside` |
+//! | `admin` | everything but [`Action::Keys`] and [`Action::Root`], which are for people on the host |
+//!
+//! What concerns the host, or names a service that several apps may share, needs the right everywhere; anything but
+//! looking there needs `admin`.
 
 use std::ops::Deref;
 
+use sarsen_domain::{AppName, Right, Rights};
+
+use crate::args::Usage;
 use crate::failure::{Failure, Outcome};
 use crate::session::Actor;
+use crate::table::Command;
 
 /// What a command does to its object. Every command of the table declares one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    /// Shows what everybody may see, and of apps only those that the caller may see.
+    List,
     /// Looks.
     Read,
     /// Changes settings.
@@ -36,21 +51,126 @@ impl<T> Deref for Authorised<T> {
     }
 }
 
+/// What is acted on, as the gate sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// One app.
+    App(&'a AppName),
+    /// Those apps that the caller may see: the command keeps to them.
+    Visible,
+    /// The host, or every app.
+    Host,
+}
+
+/// Something that can be acted on.
+pub trait Object {
+    /// How far it reaches.
+    fn reach(&self) -> Reach<'_>;
+}
+
+/// The apps that the caller may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VisibleApps;
+
+impl Object for AppName {
+    fn reach(&self) -> Reach<'_> {
+        Reach::App(self)
+    }
+}
+
+impl Object for VisibleApps {
+    fn reach(&self) -> Reach<'_> {
+        Reach::Visible
+    }
+}
+
+/// The host.
+impl Object for () {
+    fn reach(&self) -> Reach<'_> {
+        Reach::Host
+    }
+}
+
+/// The words of a command that is a plugin's: nobody knows what it does.
+impl Object for &[String] {
+    fn reach(&self) -> Reach<'_> {
+        Reach::Host
+    }
+}
+
 /// Lets the actor act on the object, or says why not.
-///
-/// A key may do everything but hand out access and open the wall between containers and the host: whoever may deploy
-/// runs code in containers anyway, so finer rights between keys would promise what they cannot keep. Keys are given,
-/// and walls opened, by people on the host itself.
-pub(crate) fn authorise<T>(actor: &Actor, action: Action, object: T) -> Outcome<Authorised<T>> {
-    match (actor, action) {
-        (Actor::Local { .. }, _) => Ok(Authorised(object)),
-        (
-            Actor::Key { .. },
-            Action::Read | Action::Change | Action::Deploy | Action::Inside | Action::Host,
-        ) => Ok(Authorised(object)),
-        (Actor::Key { .. }, Action::Keys | Action::Root) => Err(Failure::new(
+pub(crate) fn authorise<T: Object>(
+    actor: &Actor,
+    action: Action,
+    object: T,
+) -> Outcome<Authorised<T>> {
+    match actor {
+        Actor::Local { .. } => Ok(Authorised(object)),
+        Actor::Key { .. } if matches!(action, Action::Keys | Action::Root) => Err(Failure::new(
             "This command must be run on the host itself, not over ssh",
         )),
+        Actor::Key { rights, .. } if allows(rights, action, object.reach()) => {
+            Ok(Authorised(object))
+        }
+        Actor::Key { name, .. } => Err(Failure::new(format!(
+            "Access denied: the key of {name} may not do this{} (on the host, 'access:list {name}' tells what it may)",
+            match object.reach() {
+                Reach::App(app) => format!(" to {app}"),
+                Reach::Visible | Reach::Host => String::new(),
+            }
+        ))),
+    }
+}
+
+fn allows(rights: &Rights, action: Action, reach: Reach<'_>) -> bool {
+    let needed = match (action, reach) {
+        (Action::Keys | Action::Root, _) => return false,
+        (Action::List, _) => return true,
+        (Action::Read, Reach::Visible) => return rights.any(),
+        (Action::Host, _) => Right::Admin,
+        (Action::Read, _) => Right::Read,
+        (Action::Change | Action::Deploy | Action::Inside, Reach::App(_)) => Right::Deploy,
+        (Action::Change | Action::Deploy | Action::Inside, Reach::Visible | Reach::Host) => {
+            Right::Admin
+        }
+    };
+    let held = match (action, reach) {
+        // What concerns the host is not an app's, whatever app is named.
+        (Action::Host, _) | (_, Reach::Visible | Reach::Host) => rights.everywhere,
+        (_, Reach::App(app)) => rights.on(app),
+    };
+    held >= Some(needed)
+}
+
+/// Asks the gate for a command: about the app that is named, about those that the caller may see when one may be
+/// named and is not, or about the host. A service may be shared between apps, so naming one is the host's business.
+pub(crate) fn gate(
+    command: &Command,
+    actor: &Actor,
+    app: Option<AppName>,
+    replaced: bool,
+) -> Outcome<Option<Authorised<AppName>>> {
+    let usage = Usage::parse(command.usage)?;
+    let names_service = usage.position("service").is_some();
+    if names_service {
+        authorise(actor, command.action, ())?;
+    }
+    if let Some(app) = app {
+        return authorise(actor, command.action, app).map(Some);
+    }
+    if usage.position("app").is_some() && !replaced && !names_service {
+        authorise(actor, command.action, VisibleApps)?;
+    } else {
+        authorise(actor, command.action, ())?;
+    }
+    Ok(None)
+}
+
+/// Whether the actor may see that there is such an app.
+pub(crate) fn sees(actor: &Actor, app: &AppName) -> bool {
+    match actor {
+        Actor::Local { .. } => true,
+        Actor::Key { rights, .. } => rights.on(app).is_some(),
     }
 }
 
@@ -68,32 +188,4 @@ pub(crate) fn authorise_powers(actor: &Actor, powers: &[String]) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sarsen_domain::KeyName;
-
-    #[test]
-    fn keys_cannot_hand_out_access() {
-        let key = Actor::Key {
-            name: KeyName::parse("ada").unwrap(),
-            fingerprint: "SHA256:x".to_owned(),
-            source: [127, 0, 0, 1].into(),
-        };
-        let local = Actor::Local {
-            user: "root".to_owned(),
-        };
-        for action in [
-            Action::Read,
-            Action::Change,
-            Action::Deploy,
-            Action::Inside,
-            Action::Host,
-        ] {
-            assert!(authorise(&key, action, ()).is_ok(), "{action:?}");
-        }
-        for action in [Action::Keys, Action::Root] {
-            assert!(authorise(&key, action, ()).is_err());
-            assert!(authorise(&local, action, ()).is_ok());
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use sarsen_addons::{Catalog, Engine};
 use sarsen_build::Builder;
 use sarsen_deploy::Deployer;
-use sarsen_domain::AppName;
+use sarsen_domain::{AppName, Rights, SshKey};
 use sarsen_git::Repos;
 use sarsen_plugins::{Detail, Plugins};
 use sarsen_registry::Registry;
@@ -19,7 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Action, authorise};
+use crate::access::{Action, Authorised, gate};
 use crate::addons::Addons;
 use crate::args::Usage;
 use crate::build_log::BuildLogs;
@@ -34,6 +34,7 @@ use crate::routes::ExtraListeners;
 use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
 use crate::verbs::{self, help};
+use crate::views::Views;
 
 /// What the daemon is told by its configuration and control must know.
 #[derive(Debug, Clone)]
@@ -42,6 +43,14 @@ pub struct ControlSettings {
     pub owner: String,
     /// The folder of all state.
     pub data_dir: PathBuf,
+    /// Dokku's `DOKKU_ROOT`, where the repositories are.
+    pub dokku_root: PathBuf,
+    /// Dokku's `DOKKU_LIB_ROOT`.
+    pub dokku_lib_root: PathBuf,
+    /// User and group of the files in them that are made for others; none for our own.
+    pub dokku_owner: Option<(u32, u32)>,
+    /// Our own program, for sshd to start.
+    pub binary: PathBuf,
     /// The control socket, for the hooks of git.
     pub socket: PathBuf,
     /// The address that router ports are opened on.
@@ -110,6 +119,7 @@ pub struct Control {
     pub(crate) cron: Arc<CronState>,
     pub(crate) outputs: Outputs,
     pub(crate) drains: Arc<Drains>,
+    pub(crate) views: Arc<Views>,
 }
 
 /// A pre-receive hook that waits for its verdict.
@@ -130,11 +140,12 @@ impl std::ops::Deref for Control {
 impl Control {
     /// Control over these parts.
     pub fn new(parts: Parts) -> Self {
-        let logs = BuildLogs::new(parts.settings.data_dir.join("data/builds"));
-        let outputs = Outputs::new(parts.settings.data_dir.join("data/cron"));
+        let outputs = Outputs::new(parts.settings.dokku_lib_root.join("data/cron"));
+        let logs = BuildLogs::new(parts.settings.dokku_lib_root.join("data/builds"));
         let engine = Engine::new(parts.runtime.clone(), &parts.settings.owner);
         verbs::addons::install(&parts.addons);
         Self {
+            views: Arc::new(Views::new(&parts.settings)),
             addons: Addons::new(parts.addons.clone(), engine),
             parts: Arc::new(parts),
             locks: Locks::default(),
@@ -161,8 +172,9 @@ impl Control {
         &self.logins
     }
 
-    async fn execute(&self, request: Request, io: Io) -> u8 {
+    async fn execute(&self, mut request: Request, io: Io) -> u8 {
         let mut out = Out::new(io.stdout, io.stderr);
+        self.look_up_rights(&mut request.actor).await;
         let mut words = match Globals::take(&request.argv) {
             Ok(words) => words,
             Err(failure) => return say(&mut out, &failure).await,
@@ -235,6 +247,19 @@ impl Control {
         code
     }
 
+    /// A key's rights count as they are when the command begins, however long ago the connection was made.
+    async fn look_up_rights(&self, actor: &mut Actor) {
+        if let Actor::Key { name, rights, .. } = actor {
+            *rights = match self.store.access().of(name).await {
+                Ok(found) => found,
+                Err(error) => {
+                    tracing::error!(%error, "cannot look up what {name} may do");
+                    Rights::default()
+                }
+            };
+        }
+    }
+
     /// The help that these words ask for, if they do.
     async fn help(&self, words: &[String], out: &mut Out) -> Option<Outcome> {
         let (name, arguments) = words.split_first()?;
@@ -256,7 +281,10 @@ impl Control {
     /// The verb, between the triggers that belong around it.
     async fn perform_verb(&self, call: &mut Call) -> Outcome {
         self.announce(call).await?;
-        (call.command.run)(self, call).await?;
+        let done = (call.command.run)(self, call).await;
+        // Plugins that are told look into the files.
+        self.show_change(call).await;
+        done?;
         self.tell_of(call).await
     }
 
@@ -328,6 +356,12 @@ impl Control {
             arguments.insert(0, app.clone());
         }
         let args = usage.apply(&arguments)?;
+        if let Some(place) = usage.position("repository") {
+            // The app that a push is for may not be there yet.
+            let app = AppName::parse(args.get(place).unwrap_or_default())?;
+            gate(command, actor, Some(app), false)?;
+            return Ok((args, None));
+        }
         let replaced = ["--global", "--all", "--all-apps"]
             .iter()
             .any(|flag| args.has(flag));
@@ -335,7 +369,7 @@ impl Control {
             .filter(|_| !replaced)
             .and_then(|place| args.get(place));
         let Some(name) = named else {
-            authorise(actor, command.action, ())?;
+            gate(command, actor, None, replaced)?;
             return Ok((args, None));
         };
         let missing = || {
@@ -344,16 +378,28 @@ impl Control {
                 .with_code(crate::failure::NO_SUCH_APP)
         };
         let app = AppName::parse(name).map_err(|_| missing())?;
-        let app = authorise(actor, command.action, app)?;
+        let app = gate(command, actor, Some(app), replaced)?;
+        let app = app.ok_or_else(missing)?;
         if !self.store.apps().exists(&app).await? {
             return Err(missing());
         }
         Ok((args, Some(app)))
     }
 
+    /// Files for programs written for Dokku follow what the command has changed, even one that failed half way.
+    async fn show_change(&self, call: &mut Call) {
+        if matches!(call.command.action, Action::List | Action::Read) {
+            return;
+        }
+        match &call.app {
+            Some(app) => self.refresh_views(app).await,
+            None => self.refresh_global_views().await,
+        }
+    }
+
     /// Keeps a record of what was changed, by whom and with what result.
     async fn audit(&self, call: &mut Call, outcome: &Outcome) {
-        if call.command.action == Action::Read {
+        if matches!(call.command.action, Action::List | Action::Read) {
             return;
         }
         let named = call.app.as_ref().map(|app| app.as_str());
@@ -380,25 +426,32 @@ impl Control {
     }
 }
 
-type Prepared = (
-    crate::args::Args,
-    Option<crate::access::Authorised<AppName>>,
-);
+type Prepared = (crate::args::Args, Option<Authorised<AppName>>);
+
+/// Its rights are looked up with each command.
+fn holder(key: SshKey, source: IpAddr) -> Actor {
+    Actor::Key {
+        name: key.name,
+        fingerprint: key.fingerprint,
+        source,
+        rights: Rights::default(),
+    }
+}
 
 impl Front for Control {
-    async fn authenticate(
-        &self,
-        public_key: &str,
-        fingerprint: &str,
-        source: IpAddr,
-    ) -> Option<Actor> {
+    async fn authenticate(&self, public_key: &str, _: &str, source: IpAddr) -> Option<Actor> {
         match self.store.ssh_keys().find_by_public_key(public_key).await {
-            Ok(Some(key)) => Some(Actor::Key {
-                name: key.name,
-                fingerprint: fingerprint.to_owned(),
-                source,
-            }),
-            Ok(None) => None,
+            Ok(key) => key.map(|key| holder(key, source)),
+            Err(error) => {
+                tracing::error!(%error, "cannot look up a key");
+                None
+            }
+        }
+    }
+
+    async fn vouched(&self, fingerprint: &str, source: IpAddr) -> Option<Actor> {
+        match self.store.ssh_keys().find_by_fingerprint(fingerprint).await {
+            Ok(key) => key.map(|key| holder(key, source)),
             Err(error) => {
                 tracing::error!(%error, "cannot look up a key");
                 None

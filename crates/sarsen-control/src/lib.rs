@@ -32,8 +32,9 @@ mod table;
 mod testing;
 mod time;
 mod verbs;
+mod views;
 
-pub use access::{Action, Authorised};
+pub use access::{Action, Authorised, Object, Reach};
 pub use commands_page::commands_page;
 pub use control::{Control, ControlSettings, Parts};
 pub use failure::{Failure, Outcome};

@@ -13,6 +13,7 @@ impl Control {
     pub(crate) async fn create_app(&self, app: &AppName) -> Outcome {
         self.store.apps().create(app).await?;
         self.repos.init(app).await?;
+        self.refresh_views(app).await;
         self.refresh_routes().await?;
         let asked = self
             .ask_plugins_about(Trigger::PostCreate, &[app.as_str()])
@@ -63,6 +64,7 @@ impl Control {
             self.remove_image_name(&format!("dokku/{app}:{tag}")).await;
         }
         self.repos.remove(app).await?;
+        self.refresh_views(app).await;
         self.logs.remove_app(app);
         Ok(())
     }
@@ -93,6 +95,8 @@ impl Control {
         self.store.apps().rename(&old, new).await?;
         self.repos.rename(&old, new).await?;
         self.logs.rename_app(&old, new)?;
+        self.refresh_views(&old).await;
+        self.refresh_views(new).await;
         for (image, tag) in self.image_tags(&old).await? {
             match self
                 .runtime

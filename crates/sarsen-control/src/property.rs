@@ -3,6 +3,7 @@
 use sarsen_domain::{AppName, Invalid};
 use sarsen_store::Scope;
 
+use crate::access::sees;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::report::{self, Fields, ReportKind};
@@ -233,7 +234,8 @@ pub(crate) async fn apps_to_report(control: &Control, call: &mut Call) -> Outcom
     if let Some(app) = &call.app {
         return Ok(vec![AppName::clone(app)]);
     }
-    let apps = control.store.apps().list().await?;
+    let mut apps = control.store.apps().list().await?;
+    apps.retain(|app| sees(&call.actor, app));
     let apps = control.visible(&call.identity, apps).await?;
     if apps.is_empty() {
         call.out

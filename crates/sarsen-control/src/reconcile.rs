@@ -47,6 +47,7 @@ impl Control {
         for (app, number) in self.store.releases().pending_at_start().await? {
             tracing::warn!(app.name = %app, release.number = number.0, "{app} {number} was interrupted and never served");
         }
+        self.refresh_all_views().await;
         Ok(())
     }
 

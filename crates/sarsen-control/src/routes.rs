@@ -198,6 +198,7 @@ impl Control {
             if let Err(failure) = self.refresh_routes().await {
                 tracing::error!(error = %failure, "cannot recompute the routes; the last ones stay");
             }
+            self.follow_containers().await;
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 () = shutdown.cancelled() => return,

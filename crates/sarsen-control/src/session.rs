@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use sarsen_domain::KeyName;
+use sarsen_domain::{KeyName, Rights};
 use sarsen_runtime::TtySize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -31,6 +31,8 @@ pub enum Actor {
         fingerprint: String,
         /// Where the connection comes from.
         source: IpAddr,
+        /// What it may do, as the store has it when the command begins.
+        rights: Rights,
     },
 }
 
@@ -174,6 +176,17 @@ pub trait Front: Clone + Send + Sync + 'static {
         fingerprint: &str,
         source: IpAddr,
     ) -> impl Future<Output = Option<Actor>> + Send;
+
+    /// Who holds the key with this fingerprint, when somebody else has seen to it that the caller has the key. By
+    /// default nobody does.
+    fn vouched(
+        &self,
+        fingerprint: &str,
+        source: IpAddr,
+    ) -> impl Future<Output = Option<Actor>> + Send {
+        let _ = (fingerprint, source);
+        std::future::ready(None)
+    }
 
     /// Carries a command out; gives the exit code.
     fn run(&self, request: Request, io: Io) -> impl Future<Output = u8> + Send;

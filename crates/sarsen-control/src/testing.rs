@@ -171,6 +171,7 @@ async fn control(folder: &tempfile::TempDir, engine: &FakeRuntime) -> Control {
 fn repos(root: &std::path::Path, tasks: &TaskTracker) -> RepoSettings {
     RepoSettings {
         root: root.join("git"),
+        work: None,
         hook_binary: "/bin/false".into(),
         hooks: None,
         max_pack_bytes: 1 << 20,
@@ -203,6 +204,10 @@ fn settings(root: &std::path::Path) -> ControlSettings {
     ControlSettings {
         owner: "test".to_owned(),
         data_dir: root.to_owned(),
+        dokku_root: root.join("git"),
+        dokku_lib_root: root.to_owned(),
+        dokku_owner: None,
+        binary: "/usr/local/bin/sarsen".into(),
         socket: root.join("control.sock"),
         http_ip: [127, 0, 0, 1].into(),
         http_port: 8080,

@@ -1,5 +1,6 @@
 //! The verbs, a file for each noun. A new one is declared in its noun's `COMMANDS` and nowhere else.
 
+pub(crate) mod access;
 pub(crate) mod addons;
 pub(crate) mod app_json;
 pub(crate) mod apps;
@@ -44,6 +45,7 @@ use crate::table::Command;
 
 /// Every noun's verbs, in the order of help.
 pub(crate) const ALL: &[&[Command]] = &[
+    access::COMMANDS,
     app_json::COMMANDS,
     apps::COMMANDS,
     builder::COMMANDS,

@@ -3,11 +3,13 @@
 //! Scripts call it hundreds of times, so it is blocking code without a runtime, and starts a thread only when one is needed.
 
 mod hook;
+mod remote;
 mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod visit;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,6 +24,7 @@ use crate::wire::{CHUNK, Call, Frame, Kind, Run};
 use terminal::Screen;
 
 pub use hook::hook;
+pub use visit::visit;
 
 /// Looks a variable of the process's environment up.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -30,8 +33,22 @@ pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 const CLOSED_OUTPUT: u8 = 141;
 const FAILURE: u8 = 1;
 
-/// Has the daemon carry out a command, with this process's standard streams and terminal. Gives its exit code.
+/// Has a command carried out where it belongs: by the daemon of this machine, or on the host that a checkout's remote
+/// names. Gives its exit code.
 pub fn run(socket: &Path, argv: Vec<String>, environment: Environment<'_>) -> u8 {
+    let here = remote::Here {
+        socket,
+        socket_is_given: environment("SARSEN_SOCKET").is_some_and(|path| !path.is_empty()),
+        environment,
+    };
+    match remote::elsewhere(&argv, &here) {
+        Some(code) => code,
+        None => run_here(socket, argv, environment),
+    }
+}
+
+/// Has the daemon carry out a command, with this process's standard streams and terminal.
+fn run_here(socket: &Path, argv: Vec<String>, environment: Environment<'_>) -> u8 {
     let Some(mut streams) = Streams::standard() else {
         return FAILURE;
     };

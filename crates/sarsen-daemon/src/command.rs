@@ -17,6 +17,8 @@ pub use options::NamedKey;
 /// The configuration or the command line is wrong (EX_USAGE).
 pub const MISUSED: u8 = 64;
 
+/// What sshd starts; `ssh-keys:authorized` tells it so.
+const ENTRY: &str = "ssh-entry";
 const SERVE: &str = "serve [--config FILE] [--set section.key=value]...";
 const SETUP: &str =
     "setup [--config FILE] [--set section.key=value]... [--key-name NAME --key FILE]";
@@ -49,6 +51,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
         Some((word, rest)) if word == "serve" => {
             with_config(SERVE, rest, vars, |loaded, _| serve::run(loaded, vars))
         }
+        Some((word, rest)) if word == ENTRY => match rest {
+            [fingerprint] => client::visit(socket, fingerprint, &environment),
+            _ => misused("Usage: sarsen ssh-entry FINGERPRINT (sshd runs it: see docs/ssh.md)"),
+        },
         Some((word, rest)) if word == "setup" => {
             with_config(SETUP, rest, vars, |loaded, options| {
                 setup::run(&loaded, options.key.as_ref())

@@ -30,6 +30,7 @@ pub const TEMPLATE: &str = include_str!("../../../deploy/sarsen.toml");
 pub struct Config {
     pub data_dir: PathBuf,
     pub domain: Domain,
+    pub dokku: DokkuConfig,
     pub control: ControlConfig,
     pub ssh: SshConfig,
     pub http: HttpConfig,
@@ -39,6 +40,13 @@ pub struct Config {
     pub deploy: DeployConfig,
     pub log: LogConfig,
     pub shutdown: ShutdownConfig,
+}
+
+/// Where programs that are written for Dokku find files.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DokkuConfig {
+    /// `/` on a host that is set up like Dokku's; none inside the data folder.
+    pub prefix: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -140,6 +148,7 @@ impl Default for Config {
         Self {
             data_dir: "/var/lib/sarsen".into(),
             domain: values::known_domain(),
+            dokku: DokkuConfig::default(),
             control: ControlConfig {
                 socket: DEFAULT_SOCKET.into(),
                 mode: Mode(0o660),
@@ -223,6 +232,22 @@ impl Config {
     /// A place in the folder of all state.
     pub fn state(&self, path: &str) -> PathBuf {
         self.data_dir.join(path)
+    }
+
+    /// Dokku's `DOKKU_ROOT`: the apps' repositories, and what else it keeps in its home.
+    pub fn dokku_root(&self) -> PathBuf {
+        match &self.dokku.prefix {
+            Some(prefix) => prefix.join("home/dokku"),
+            None => self.state("git"),
+        }
+    }
+
+    /// Dokku's `DOKKU_LIB_ROOT`: plugins, properties, persistent storage.
+    pub fn dokku_lib_root(&self) -> PathBuf {
+        match &self.dokku.prefix {
+            Some(prefix) => prefix.join("var/lib/dokku"),
+            None => self.data_dir.clone(),
+        }
     }
 
     /// What no single setting can get wrong alone.

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::wire::{Frame, Hello, Kind, VERSION};
+use crate::wire::{Call, Frame, Hello, Kind, VERSION};
 use conversation::{Caller, carry};
 
 /// Far more than scripts that call each other need; a runaway recursion ends here and not in memory.
@@ -83,9 +83,18 @@ async fn connection<F: Front>(
     if tasks.len() > 2 * MOST_CONNECTIONS {
         return refuse(stream, "the daemon is busy with too many commands").await;
     }
-    let user = name_of(uid).await;
+    let actor = match &hello.call {
+        // Whoever may open the socket may do everything, so may say as well to act for somebody who may do less.
+        Call::Visit(visit) => match front.vouched(&visit.fingerprint, visit.source).await {
+            Some(actor) => actor,
+            None => return refuse(stream, "this key may not log in").await,
+        },
+        Call::Run(_) | Call::Hook(_) => Actor::Local {
+            user: name_of(uid).await,
+        },
+    };
     let caller = Caller {
-        actor: Actor::Local { user },
+        actor,
         call: hello.call,
     };
     carry(stream, caller, front, &tasks, gone).await

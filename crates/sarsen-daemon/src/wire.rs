@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use sarsen_control::HookCall;
@@ -58,12 +59,13 @@ pub struct Hello {
     pub call: Call,
 }
 
-/// One of the two things to ask of the daemon.
+/// One of the things to ask of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Call {
     Run(Run),
     Hook(Hook),
+    Visit(Visit),
 }
 
 /// A command.
@@ -78,6 +80,16 @@ pub struct Run {
     /// Those of its variables that change what a command does.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+}
+
+/// A command of somebody whom OpenSSH's sshd has let in with a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    /// The key's.
+    pub fingerprint: String,
+    /// Where the connection comes from.
+    pub source: IpAddr,
+    pub run: Run,
 }
 
 /// The client's terminal.

@@ -22,7 +22,7 @@ const KEPT: u64 = 16 * 1024;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Settings that no repository and no pushed content may override: the environment wins over every file.
-const CONFIG: [(&str, &str); 9] = [
+const CONFIG: [(&str, &str); 11] = [
     ("core.hooksPath", "/dev/null"),
     ("core.protectHFS", "true"),
     ("core.protectNTFS", "true"),
@@ -30,9 +30,13 @@ const CONFIG: [(&str, &str); 9] = [
     ("core.bigFileThreshold", "16m"),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
+    // Scripts read refs as files.
+    ("gc.packRefs", "false"),
     ("transfer.hideRefs", "refs/sarsen/"),
     ("protocol.allow", "never"),
     ("credential.helper", ""),
+    // Which repository it is, we decide; its folder may be the `dokku` user's.
+    ("safe.directory", "*"),
 ];
 
 /// A git process to be.

@@ -30,8 +30,10 @@ const LONG: Duration = Duration::from_secs(3600);
 /// Where repositories live and what they may take.
 #[derive(Debug, Clone)]
 pub struct RepoSettings {
-    /// The folder that holds one bare repository per app; it and its parent are ours alone.
+    /// The folder that holds one bare repository per app.
     pub root: PathBuf,
+    /// What git needs beside them: an empty home, and repositories of submodules. Ours alone; `root/..` if none.
+    pub work: Option<PathBuf>,
     /// Our own executable: `pre-receive` is a link to it.
     pub hook_binary: PathBuf,
     /// The folder of that link; `root/../hooks` if none.
@@ -60,7 +62,8 @@ impl Repos {
     pub fn new(settings: RepoSettings) -> Result<Self, GitError> {
         let root = std::path::absolute(&settings.root)
             .map_err(GitError::io("find the repositories' folder"))?;
-        let beside = root.parent().unwrap_or(&root).to_owned();
+        let parent = || root.parent().unwrap_or(&root).to_owned();
+        let beside = settings.work.clone().unwrap_or_else(parent);
         let hooks = settings
             .hooks
             .clone()

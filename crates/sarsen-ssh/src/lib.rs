@@ -16,3 +16,4 @@ mod words;
 pub use host_key::HostKeyError;
 pub use server::SshServer;
 pub use settings::SshSettings;
+pub use words::words_of;

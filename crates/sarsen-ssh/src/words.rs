@@ -24,6 +24,11 @@ pub(crate) fn parse(command: &[u8]) -> Result<Vec<String>, BadCommand> {
     Ok(one_spelling(split(text)?))
 }
 
+/// The words of a command line that came through another ssh server; or what is wrong with it.
+pub fn words_of(command: &str) -> Result<Vec<String>, String> {
+    parse(command.as_bytes()).map_err(|error| error.to_string())
+}
+
 fn split(text: &str) -> Result<Vec<String>, BadCommand> {
     let mut words = Vec::new();
     // None between words; an empty pair of quotes makes an empty word.

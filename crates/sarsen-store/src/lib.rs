@@ -4,6 +4,7 @@
 //! There is one connection that writes and a few that only read, so a write never finds the database busy with
 //! another write of ours. Every public function that changes something is one transaction.
 
+mod access;
 mod apps;
 mod buildpacks;
 mod builds;
@@ -36,6 +37,7 @@ mod store;
 #[cfg(test)]
 mod test_support;
 
+pub use access::{Access, Grant};
 pub use apps::{AppRecord, AppSummary, Apps, Locked, Stopped};
 pub use buildpacks::Buildpacks;
 pub use builds::{BuildRecord, Builds};

@@ -115,6 +115,22 @@ impl Properties<'_> {
         Ok(rows.into_iter().collect())
     }
 
+    /// Every value of the scope: plugin, key, value.
+    pub async fn of_scope(
+        &self,
+        scope: &Scope,
+    ) -> Result<Vec<(String, String, String)>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let id = scope_id(&mut connection, scope).await?;
+        let rows = sqlx::query_as(
+            "SELECT plugin, key, value FROM properties WHERE app_id IS ? ORDER BY plugin, key",
+        )
+        .bind(id)
+        .fetch_all(&mut *connection)
+        .await?;
+        Ok(rows)
+    }
+
     /// The app's value, or else the global one.
     pub async fn effective(
         &self,

@@ -1,18 +1,27 @@
 //! Public keys that may log in: each key once, each name once.
 
-use sarsen_domain::{KeyName, SshKey};
+use sarsen_domain::{KeyName, Right, SshKey};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::rows::{now, parsed};
-use crate::{Conflict, Store, StoreError};
+use crate::{Conflict, Store, StoreError, access};
 
 /// The login keys of a [`Store`].
 pub struct SshKeys<'a>(pub(crate) &'a Store);
 
 impl SshKeys<'_> {
-    /// Adds a key whose name and key are both new.
+    /// Adds a key whose name and key are both new. It may do everything.
     pub async fn add(&self, key: &SshKey) -> Result<(), StoreError> {
+        self.add_with(key, Some(Right::Admin)).await
+    }
+
+    /// The same for a key that may do nothing until it is given rights.
+    pub async fn add_limited(&self, key: &SshKey) -> Result<(), StoreError> {
+        self.add_with(key, None).await
+    }
+
+    async fn add_with(&self, key: &SshKey, right: Option<Right>) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
         refuse_duplicate(&mut tx, key).await?;
         sqlx::query(
@@ -24,6 +33,9 @@ impl SshKeys<'_> {
         .bind(now())
         .execute(&mut *tx)
         .await?;
+        if let Some(right) = right {
+            access::put(&mut tx, &key.name, None, right).await?;
+        }
         tx.commit().await?;
         Ok(())
     }
@@ -41,6 +53,19 @@ impl SshKeys<'_> {
         let row =
             sqlx::query("SELECT name, fingerprint, public_key FROM ssh_keys WHERE public_key = ?")
                 .bind(public_key)
+                .fetch_optional(&mut *self.0.read().await?)
+                .await?;
+        row.as_ref().map(from_row).transpose()
+    }
+
+    /// The key with this fingerprint: `SHA256:…`.
+    pub async fn find_by_fingerprint(
+        &self,
+        fingerprint: &str,
+    ) -> Result<Option<SshKey>, StoreError> {
+        let row =
+            sqlx::query("SELECT name, fingerprint, public_key FROM ssh_keys WHERE fingerprint = ?")
+                .bind(fingerprint)
                 .fetch_optional(&mut *self.0.read().await?)
                 .await?;
         row.as_ref().map(from_row).transpose()

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 
 use crate::seal::{Place, Sealer};
 use crate::{
-    Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
+    Access, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
     GitCredentials, Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases,
     Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
 };
@@ -137,6 +137,11 @@ impl Store {
     /// User names and passwords for other git servers.
     pub fn git_credentials(&self) -> GitCredentials<'_> {
         GitCredentials(self)
+    }
+
+    /// What each key may do.
+    pub fn access(&self) -> Access<'_> {
+        Access(self)
     }
 
     /// Builds.

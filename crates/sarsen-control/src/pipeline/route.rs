@@ -49,6 +49,7 @@ impl Control {
             .await?;
         self.show_routes(&job.app);
         self.refresh_routes().await?;
+        self.refresh_views(&job.app).await;
         job.log.header(&format!("{} {number} is live", job.app));
         Ok(Routed {
             candidate,

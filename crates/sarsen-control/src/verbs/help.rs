@@ -10,11 +10,11 @@ pub(crate) const COMMANDS: &[Command] = &[
     verb!(
         "help",
         "[--all] [<command>]",
-        Read,
+        List,
         "Shows the commands, or one of them",
         help
     ),
-    verb!("version", "", Read, "Prints the version", version),
+    verb!("version", "", List, "Prints the version", version),
 ];
 
 /// What a request for help is about.

@@ -13,10 +13,17 @@ use crate::table::{Call, Command, verb};
 pub(crate) const COMMANDS: &[Command] = &[
     verb!(
         "ssh-keys:add",
-        "<name> [<path-to-key>]",
+        "[--limited] <name> [<path-to-key>]",
         Keys,
-        "Adds a public key (from standard input, or a file on the host)",
+        "Adds a public key (from standard input, or a file on the host); it may do everything, or nothing yet (--limited)",
         add
+    ),
+    verb!(
+        "ssh-keys:authorized",
+        "[<type> <key>]",
+        Keys,
+        "Prints lines for OpenSSH's sshd (its AuthorizedKeysCommand)",
+        authorized
     ),
     verb!(
         "ssh-keys:list",
@@ -56,7 +63,11 @@ async fn add(control: &Control, call: &mut Call) -> Outcome {
         }
     }
     let key = parse_key(name, &text)?;
-    control.store.ssh_keys().add(&key).await?;
+    if call.args.has("--limited") {
+        control.store.ssh_keys().add_limited(&key).await?;
+    } else {
+        control.store.ssh_keys().add(&key).await?;
+    }
     call.out.line(&key.fingerprint).await
 }
 
@@ -121,6 +132,30 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
             )
         })
         .collect();
+    call.out.bytes(lines.as_bytes()).await
+}
+
+/// Whoever logs in with one of these keys gets to us and nowhere else. What is between the quotes is run by the login
+/// shell, so nothing goes in there that a shell would take apart.
+async fn authorized(control: &Control, call: &mut Call) -> Outcome {
+    let mut keys = control.store.ssh_keys().list().await?;
+    if let (Some(kind), Some(key)) = (call.args.get(0), call.args.get(1)) {
+        let offered = format!("{kind} {key}");
+        keys.retain(|known| known.public_key == offered);
+    }
+    let program = control.settings.binary.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._+-".contains(c);
+    if !program.chars().all(plain) {
+        return Err(Failure::new(format!(
+            "sshd cannot be told to run {}: install the program under a path of plain letters",
+            program.escape_debug()
+        )));
+    }
+    let line = |key: &SshKey| {
+        let (fingerprint, public_key, name) = (&key.fingerprint, &key.public_key, &key.name);
+        format!("restrict,pty,command=\"{program} ssh-entry {fingerprint}\" {public_key} {name}\n")
+    };
+    let lines: String = keys.iter().map(line).collect();
     call.out.bytes(lines.as_bytes()).await
 }
 

@@ -49,7 +49,7 @@ impl Write for Sink {
     }
 }
 
-fn play_call(socket: &Path, call: Call, stdin: Box<dyn Read + Send>) -> Played {
+pub(crate) fn play_call(socket: &Path, call: Call, stdin: Box<dyn Read + Send>) -> Played {
     let (stdout, stderr) = (Sink::default(), Sink::default());
     let mut streams = Streams {
         stdin: Some(stdin),

@@ -29,6 +29,7 @@ macro_rules! keys {
 keys! {
     [data_dir]
     [domain]
+    [dokku.prefix]
     [control.socket]
     [control.mode]
     [control.group]

@@ -1,10 +1,13 @@
 //! Makes every part from the configuration and puts them together. Nothing is served yet.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::{Uid, User, chown};
 use sarsen_addons::Catalog;
 use sarsen_build::{BuildSettings, Builder};
 use sarsen_control::{Control, ControlSettings, Parts};
@@ -55,6 +58,7 @@ impl Daemon {
         proxies: Vec<(String, String)>,
     ) -> Result<Self> {
         let owner = house.owner()?;
+        make_roots(config)?;
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let store = Store::open(&house.database(), &house.seal_key()).await?;
         seed(&store, config).await?;
@@ -84,7 +88,7 @@ impl Daemon {
             plugins: Plugins::new(&plugin_settings(config, listeners, tasks.clone())?)?,
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
-            settings: control_settings(config, owner, listeners),
+            settings: control_settings(config, owner, listeners)?,
         });
         if let Err(failure) = control.settle().await {
             bail!("cannot settle what the last run left behind: {failure}");
@@ -129,12 +133,20 @@ async fn seed(store: &Store, config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> ControlSettings {
+fn control_settings(
+    config: &Config,
+    owner: String,
+    listeners: &Listeners,
+) -> Result<ControlSettings> {
     let address = listeners.http_address;
-    ControlSettings {
+    Ok(ControlSettings {
         access_log: access_log_path(config),
         owner,
+        binary: std::env::current_exe().context("cannot find our own executable")?,
         data_dir: config.data_dir.clone(),
+        dokku_root: config.dokku_root(),
+        dokku_lib_root: config.dokku_lib_root(),
+        dokku_owner: dokku_owner(config),
         socket: listeners.socket_path.clone(),
         http_ip: address.ip(),
         http_port: address.port(),
@@ -148,7 +160,37 @@ fn control_settings(config: &Config, owner: String, listeners: &Listeners) -> Co
             .web_address
             .map(|address| format!("http://{address}")),
         keep_releases: config.deploy.keep_releases,
+    })
+}
+
+/// Makes Dokku's two folders where they are to be on a host set up like Dokku's: others look into them.
+fn make_roots(config: &Config) -> Result<()> {
+    if config.dokku.prefix.is_none() {
+        return Ok(());
     }
+    for folder in [config.dokku_root(), config.dokku_lib_root()] {
+        if folder.is_dir() {
+            continue;
+        }
+        let made = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::set_permissions(&folder, Permissions::from_mode(0o755)));
+        made.with_context(|| format!("cannot make {} (dokku.prefix)", folder.display()))?;
+        if let Some((user, group)) = dokku_owner(config) {
+            chown(&folder, Some(user.into()), Some(group.into()))
+                .with_context(|| format!("cannot give {} to dokku", folder.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The user `dokku`, whose the folders of a host set up like Dokku's are.
+fn dokku_owner(config: &Config) -> Option<(u32, u32)> {
+    config.dokku.prefix.as_ref()?;
+    if !Uid::effective().is_root() {
+        return None;
+    }
+    let user = User::from_name("dokku").ok().flatten()?;
+    Some((user.uid.as_raw(), user.gid.as_raw()))
 }
 
 fn repo_settings(
@@ -157,7 +199,8 @@ fn repo_settings(
     env: Vec<(String, String)>,
 ) -> Result<RepoSettings> {
     Ok(RepoSettings {
-        root: config.state("git"),
+        root: config.dokku_root(),
+        work: Some(config.data_dir.clone()),
         hook_binary: std::env::current_exe().context("cannot find our own executable")?,
         hooks: Some(config.state("hooks")),
         max_pack_bytes: config.ssh.max_push.0,
@@ -180,9 +223,9 @@ fn plugin_settings(
     let mut engine = std::ffi::OsString::from("unix://");
     engine.push(&config.docker.socket);
     Ok(PluginSettings {
-        root: config.state("plugins"),
-        lib_root: config.data_dir.clone(),
-        dokku_root: config.state("git"),
+        root: config.dokku_lib_root().join("plugins"),
+        lib_root: config.dokku_lib_root(),
+        dokku_root: config.dokku_root(),
         socket: listeners.socket_path.clone(),
         binary: std::env::current_exe().context("cannot find our own executable")?,
         stack_image: config.build.stack_image.clone(),

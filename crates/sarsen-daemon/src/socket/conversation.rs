@@ -1,5 +1,6 @@
 //! One command over the control socket: frames in, frames out, and the way it ends.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::stdin::{Source, pulled};
-use crate::wire::{Call, Frame, Kind, Tty};
+use crate::wire::{Call, Frame, Kind, Run, Tty};
 
 /// Chunks of at most 32 KiB that may wait for the client.
 const QUEUE: usize = 8;
@@ -189,6 +190,12 @@ async fn listen(
 fn work(caller: Caller) -> (Work, Option<Screen>) {
     let run = match caller.call {
         Call::Run(run) => run,
+        // Files of this host are not a visitor's to name, and nobody else is a visitor's to be.
+        Call::Visit(visit) => Run {
+            folder: None,
+            variables: BTreeMap::new(),
+            ..visit.run
+        },
         Call::Hook(hook) => return (Work::Hook(hook.into()), None),
     };
     let (terminal, screen) = run.terminal.map(screen).unzip();

@@ -17,8 +17,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::serve;
-use crate::client::testing::{Played, play, play_hook};
-use crate::wire::{Call, Frame, Hook, Kind, Run, Tty};
+use crate::client::testing::{Played, play, play_call, play_hook};
+use crate::wire::{Call, Frame, Hook, Kind, Run, Tty, Visit};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -133,8 +133,11 @@ impl Fake {
             ["panic"] => panic!("on purpose"),
             ["terminal"] => terminal(request.terminal.unwrap(), stdout).await?,
             _ => {
-                let Actor::Local { user } = request.actor else {
-                    unreachable!()
+                let user = match &request.actor {
+                    Actor::Local { user } => user.clone(),
+                    Actor::Key { name, source, .. } => {
+                        format!("{name} from {source} in {:?}:", request.folder)
+                    }
                 };
                 let text = format!("{user} {:?} {:?}", request.argv, request.git_protocol);
                 stdout.write_all(text.as_bytes()).await?;
@@ -161,6 +164,15 @@ async fn terminal(mut terminal: Terminal, mut stdout: impl AsyncWrite + Unpin) -
 impl Front for Fake {
     async fn authenticate(&self, _: &str, _: &str, _: IpAddr) -> Option<Actor> {
         unreachable!("the socket knows its peers")
+    }
+
+    async fn vouched(&self, fingerprint: &str, source: IpAddr) -> Option<Actor> {
+        (fingerprint == "SHA256:ada").then(|| Actor::Key {
+            name: "ada".parse().unwrap(),
+            fingerprint: fingerprint.to_owned(),
+            source,
+            rights: sarsen_domain::Rights::default(),
+        })
     }
 
     async fn run(&self, request: Request, io: Io) -> u8 {
@@ -412,6 +424,37 @@ async fn hooks_reach_the_other_door() {
             .unwrap();
         assert_eq!((played.code, played.text()), (code, told));
     }
+}
+
+#[tokio::test]
+async fn who_comes_through_sshd_acts_with_that_key() {
+    let fixture = Fixture::start();
+    for (fingerprint, code, said) in [
+        (
+            "SHA256:ada",
+            0,
+            "ada from 10.1.2.3 in None: [\"apps:list\"] None",
+        ),
+        ("SHA256:eve", 1, ""),
+    ] {
+        let visit = Call::Visit(Visit {
+            fingerprint: fingerprint.to_owned(),
+            source: [10, 1, 2, 3].into(),
+            run: Run {
+                argv: vec!["apps:list".to_owned()],
+                terminal: None,
+                git_protocol: None,
+                folder: Some("/etc".into()),
+                variables: [("SSH_NAME".to_owned(), "root".to_owned())].into(),
+            },
+        });
+        let path = fixture.path();
+        let played =
+            tokio::task::spawn_blocking(move || play_call(&path, visit, Box::new(io::empty())));
+        let played = timeout(LONG, played).await.unwrap().unwrap();
+        assert_eq!((played.code, played.text().as_str()), (code, said));
+    }
+    assert_eq!(fixture.front.happened("start apps:list"), 1);
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ impl World {
         executable(&hook);
         let mut settings = RepoSettings {
             root: dir.path().join("data/apps"),
+            work: None,
             hook_binary: hook,
             hooks: None,
             max_pack_bytes: 64 * 1024 * 1024,

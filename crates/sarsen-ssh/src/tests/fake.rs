@@ -180,6 +180,7 @@ impl Front for Fake {
             name: KeyName::parse(&name).unwrap(),
             fingerprint: fingerprint.to_owned(),
             source,
+            rights: sarsen_domain::Rights::default(),
         })
     }
 

@@ -33,6 +33,10 @@ const RELEASED: &[(&str, &str)] = &[
         "796b4422faae0f3ea31feead72f8175ac5db53d1a884df6ccbd61107d0770300",
     ),
     (
+        "20261122140401_access.sql",
+        "e57a0f6b30b51b54ae66dc9bf42c022e80ccadbb403ccc24d740ac2cae9a1841",
+    ),
+    (
         "20261122140610_routing.sql",
         "2b45004304fe4421bddde1e99de926ccaa3533c9b1c3df447fde68601af58470",
     ),
