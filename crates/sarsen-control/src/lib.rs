@@ -13,6 +13,7 @@ mod failure;
 mod lifecycle;
 mod lock;
 pub mod login;
+pub mod metrics;
 mod output;
 pub mod overview;
 mod pipeline;

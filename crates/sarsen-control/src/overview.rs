@@ -12,7 +12,7 @@ use sarsen_registry::Catalog;
 use sarsen_router::AppRoute;
 use sarsen_store::{AppSummary, Instance, InstanceState};
 
-pub use sarsen_router::{AppStats, RouterStats};
+pub use sarsen_router::{AppStats, LATENCY_MS, RouterStats};
 pub use sarsen_store::{BuildRecord, ReleaseSummary};
 
 use crate::control::Control;

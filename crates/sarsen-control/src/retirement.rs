@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sarsen_domain::AppName;
 use sarsen_store::{Instance, InstanceState};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
 use crate::failure::Outcome;
+use crate::policies::parse_time;
 use crate::verbs;
+
+/// How long websockets may go on in a container that is replaced.
+const TUNNEL_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Control {
     /// Works off retiring containers until the daemon ends.
@@ -66,10 +71,11 @@ impl Control {
     }
 
     async fn drain_and_stop(&self, instance: &Instance) {
-        let drained = self
-            .router
-            .drain(instance.id, self.wait_to_retire(instance).await)
+        let requests = self.wait_to_retire(instance).await;
+        let tunnels = self
+            .patience(&instance.app, "websocket-drain-timeout", TUNNEL_PATIENCE)
             .await;
+        let drained = self.router.drain_with(instance.id, requests, tunnels).await;
         if drained.cut > 0 {
             let (app, cut) = (&instance.app, drained.cut);
             tracing::warn!(app.name = %app, cut, "{cut} requests to a replaced container of {app} had not ended");
@@ -78,6 +84,13 @@ impl Control {
             // Stays `retiring` in the store: the next ring tries again.
             tracing::warn!(app.name = %instance.app, error = %failure, "cannot see off a container yet");
         }
+    }
+
+    async fn patience(&self, app: &AppName, key: &str, usual: Duration) -> Duration {
+        let set = verbs::router::CONCERN.effective(self, app, key).await;
+        set.ok()
+            .and_then(|set| parse_time(&set).ok())
+            .unwrap_or(usual)
     }
 
     async fn stop_and_forget(&self, instance: &Instance) -> Outcome {

@@ -143,6 +143,7 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
     }
     components.start("the route keeper", control.clone().follow_catalog(token()));
     components.start("the reconciler", control.clone().reconcile(token()));
+    components.start("the watch on usage", control.clone().watch_usage(token()));
     components.start(
         "the retirement of containers",
         control.clone().see_off(token()),

@@ -105,6 +105,17 @@ impl Router {
     /// Websockets and other tunnels are closed when [`RouterSettings::tunnel_patience`] or the deadline is over,
     /// whichever comes first. For a container still in the table this waits for a moment of silence and closes nothing.
     pub async fn drain(&self, instance: i64, deadline: Duration) -> Drained {
+        let patience = self.inner.settings.tunnel_patience;
+        self.drain_with(instance, deadline, patience).await
+    }
+
+    /// The same with another patience for tunnels.
+    pub async fn drain_with(
+        &self,
+        instance: i64,
+        deadline: Duration,
+        tunnel_patience: Duration,
+    ) -> Drained {
         let Some(state) = self.survivors().get(instance) else {
             return Drained {
                 completed: 0,
@@ -112,7 +123,7 @@ impl Router {
             };
         };
         let under_way = state.active();
-        let patience = deadline.min(self.inner.settings.tunnel_patience);
+        let patience = deadline.min(tunnel_patience);
         if tokio::time::timeout(patience, state.quiet()).await.is_ok() {
             return Drained {
                 completed: under_way,
@@ -135,6 +146,27 @@ impl Router {
         Drained {
             completed: under_way.saturating_sub(cut),
             cut,
+        }
+    }
+
+    /// Waits until nothing is under way at these containers, or the deadline is over. Closes nothing; gives the number
+    /// of requests and tunnels that are left.
+    pub async fn settle(&self, instances: &[i64], deadline: Duration) -> usize {
+        let states: Vec<_> = {
+            let survivors = self.survivors();
+            instances
+                .iter()
+                .filter_map(|id| survivors.get(*id))
+                .collect()
+        };
+        let all_quiet = async {
+            for state in &states {
+                state.quiet().await;
+            }
+        };
+        match tokio::time::timeout(deadline, all_quiet).await {
+            Ok(()) => 0,
+            Err(_) => states.iter().map(|state| state.active()).sum(),
         }
     }
 

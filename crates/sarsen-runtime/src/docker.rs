@@ -17,6 +17,7 @@ mod read;
 mod registry;
 mod spec;
 mod streams;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,8 +31,8 @@ use tokio::sync::OnceCell;
 
 use crate::{
     Attached, BuildItem, BuildSpec, CommitSpec, ContainerEvent, ContainerInfo, ContainerRuntime,
-    ContainerSpec, EngineInfo, EngineStream, Exec, ExecId, ExecSpec, ImageInfo, LogChunk,
-    LogOptions, NetworkInfo, RegistryLogin, RestartPolicy, Result, RuntimeError, TtySize,
+    ContainerSpec, ContainerUsage, EngineInfo, EngineStream, Exec, ExecId, ExecSpec, ImageInfo,
+    LogChunk, LogOptions, NetworkInfo, RegistryLogin, RestartPolicy, Result, RuntimeError, TtySize,
 };
 use error::engine_error;
 
@@ -150,6 +151,11 @@ impl ContainerRuntime for DockerRuntime {
     async fn inspect_json(&self, id: &ContainerId) -> Result<String> {
         self.inspect_container_json(id.as_str()).await
     }
+
+    async fn usage(&self, id: &ContainerId) -> Result<ContainerUsage> {
+        self.container_usage(id).await
+    }
+
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>> {
         self.find_container(name).await
     }

@@ -72,6 +72,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn inspect(&self, id: &ContainerId) -> Result<ContainerInfo>;
     /// Everything that the engine knows of one container, as the engine's own JSON, for people.
     async fn inspect_json(&self, id: &ContainerId) -> Result<String>;
+    /// What a container uses at this moment.
+    async fn usage(&self, id: &ContainerId) -> Result<ContainerUsage>;
     /// One container by its name, when it is there.
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>>;
     /// All containers, running or not, that carry every one of these labels (`key` or `key=value`), inspected.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sarsen_domain::docker_flags::RestartFlag;
@@ -372,4 +373,15 @@ pub struct ImageInfo {
     pub has_healthcheck: bool,
     pub size: i64,
     pub created_at: String,
+}
+
+/// What a container uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContainerUsage {
+    /// Since it was started, of all cores together.
+    pub cpu: Duration,
+    /// In bytes, without what the kernel keeps of files.
+    pub memory: u64,
+    /// The most that it may have; the host's when nobody set one.
+    pub memory_limit: Option<u64>,
 }

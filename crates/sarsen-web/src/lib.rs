@@ -5,6 +5,7 @@ mod ansi;
 mod headers;
 mod metrics;
 mod pages;
+mod process;
 #[cfg(test)]
 mod tests;
 mod words;

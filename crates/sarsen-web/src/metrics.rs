@@ -1,10 +1,12 @@
 //! `/healthz` for whoever watches the daemon, `/metrics` in Prometheus' text format.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use sarsen_control::overview::{AppStats, RouterStats};
+use sarsen_control::overview::{AppStats, LATENCY_MS, RouterStats};
 use serde_json::json;
 
 use crate::Web;
@@ -44,7 +46,10 @@ pub(crate) async fn metrics(State(web): State<Web>, viewer: Result<Viewer, Respo
     text.family("info", GAUGE, "The version of the daemon.", [(info, 1)]);
     let up = u64::from(pulse.engine);
     text.value("docker_up", GAUGE, "Whether the engine answers.", up);
-    requests(&mut text, &web.control.router_stats());
+    let stats = web.control.router_stats();
+    requests(&mut text, &stats);
+    latency(&mut text, &stats);
+    process(&mut text);
     let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, text.0).into_response()
 }
@@ -65,6 +70,15 @@ fn requests(text: &mut Exposition, stats: &RouterStats) {
     let help = "Requests that the router could not complete, or that the client gave up.";
     let errors = per_app(|app| app.errors);
     text.family("http_errors_total", COUNTER, help, errors);
+    let help = "Of these, the ones that a container failed.";
+    let errors = per_app(|app| app.upstream_errors);
+    text.family("http_upstream_errors_total", COUNTER, help, errors);
+    let help = "Times that another container was asked.";
+    let retries = per_app(|app| app.retries);
+    text.family("http_retries_total", COUNTER, help, retries);
+    let help = "Requests and upgraded connections under way.";
+    let in_flight = per_app(|app| app.in_flight as u64);
+    text.family("http_in_flight", GAUGE, help, in_flight);
     let help = "Bytes of response bodies, and of upgraded connections in both directions.";
     text.family("http_bytes_total", COUNTER, help, per_app(|app| app.bytes));
     let connections = stats.connections as u64;
@@ -81,6 +95,63 @@ fn requests(text: &mut Exposition, stats: &RouterStats) {
     text.value("access_log_dropped_total", COUNTER, help, dropped);
 }
 
+/// How long requests took, as a histogram of Prometheus: each class holds those below it.
+fn latency(text: &mut Exposition, stats: &RouterStats) {
+    let name = "http_request_seconds";
+    text.head(name, "histogram", "How long requests took.");
+    for app in &stats.apps {
+        let mut below = 0;
+        let ends = LATENCY_MS
+            .iter()
+            .map(|end| format!("{}", Duration::from_millis(*end).as_secs_f64()));
+        let ends = ends.chain(["+Inf".to_owned()]);
+        for (end, count) in ends.zip(app.latency) {
+            below += count;
+            text.line(&format!(
+                "{name}_bucket{{app=\"{}\",le=\"{end}\"}} {below}",
+                app.app
+            ));
+        }
+        let sum = app.latency_sum.as_secs_f64();
+        text.line(&format!("{name}_sum{{app=\"{}\"}} {sum}", app.app));
+        text.line(&format!("{name}_count{{app=\"{}\"}} {below}", app.app));
+    }
+}
+
+/// The daemon itself, under the names that every Prometheus client uses.
+fn process(text: &mut Exposition) {
+    let Some(own) = crate::process::look() else {
+        return;
+    };
+    let cpu = own.cpu.as_secs_f64();
+    let facts = [
+        (
+            "cpu_seconds_total",
+            COUNTER,
+            "CPU time used.",
+            cpu.to_string(),
+        ),
+        (
+            "resident_memory_bytes",
+            GAUGE,
+            "Memory in use.",
+            own.resident.to_string(),
+        ),
+        ("open_fds", GAUGE, "Open files.", own.open_files.to_string()),
+        (
+            "start_time_seconds",
+            GAUGE,
+            "When it was started, in Unix seconds.",
+            own.started.to_string(),
+        ),
+    ];
+    for (name, kind, help, value) in facts {
+        text.0.push_str(&format!(
+            "# HELP process_{name} {help}\n# TYPE process_{name} {kind}\nprocess_{name} {value}\n"
+        ));
+    }
+}
+
 /// Text under construction. Names of apps hold nothing that would have to be escaped.
 #[derive(Default)]
 struct Exposition(String);
@@ -93,11 +164,21 @@ impl Exposition {
         help: &str,
         lines: impl IntoIterator<Item = (String, u64)>,
     ) {
-        let head = format!("# HELP sarsen_{name} {help}\n# TYPE sarsen_{name} {kind}\n");
-        self.0.push_str(&head);
+        self.head(name, kind, help);
         for (labels, value) in lines {
             self.0.push_str(&format!("sarsen_{name}{labels} {value}\n"));
         }
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let head = format!("# HELP sarsen_{name} {help}\n# TYPE sarsen_{name} {kind}\n");
+        self.0.push_str(&head);
+    }
+
+    fn line(&mut self, line: &str) {
+        self.0.push_str("sarsen_");
+        self.0.push_str(line);
+        self.0.push('\n');
     }
 
     fn value(&mut self, name: &str, kind: &str, help: &str, value: u64) {

@@ -29,6 +29,7 @@ impl Control {
         let Routed {
             candidate,
             replaced,
+            switch,
         } = routed;
         self.store.builds().set_stage(&job.build, "retire").await?;
         self.store
@@ -62,6 +63,7 @@ impl Control {
                 .header(&format!("Shutting down {count} old containers")),
         }
         self.retirements.notify_one();
+        self.tell_switch(job, &switch, &replaced).await;
         self.cron.changed.notify_one();
         let mut types: Vec<_> = named.iter().map(|named| named.process.clone()).collect();
         types.dedup();

@@ -1,12 +1,17 @@
 //! Register and route: the candidate's containers come into the catalog, then requests go to them and no longer to
 //! the ones they replace.
 
-use sarsen_domain::Progress;
+use std::time::Duration;
+
+use sarsen_domain::{AppName, Progress};
 use sarsen_store::Instance;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::{Candidate, Job};
+
+/// So long the pusher waits for the last requests of the old containers.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A candidate whose services are in the catalog.
 pub(crate) struct Registered(Candidate);
@@ -15,6 +20,16 @@ pub(crate) struct Registered(Candidate);
 pub(crate) struct Routed {
     pub candidate: Candidate,
     pub replaced: Vec<Instance>,
+    pub switch: Switch,
+}
+
+/// What was going on when requests began to go to the new containers.
+pub(crate) struct Switch {
+    /// Requests and websockets under way in the old ones.
+    pub in_flight: usize,
+    /// Counters of the app then.
+    retries: u64,
+    failed: u64,
 }
 
 impl Control {
@@ -48,12 +63,54 @@ impl Control {
             .promote(&job.app, number, &job.build, replace)
             .await?;
         self.show_routes(&job.app);
+        let switch = self.note_switch(job, &replaced);
         self.refresh_routes().await?;
         self.refresh_views(&job.app).await;
         job.log.header(&format!("{} {number} is live", job.app));
         Ok(Routed {
             candidate,
             replaced,
+            switch,
         })
+    }
+
+    fn note_switch(&self, job: &Job, replaced: &[Instance]) -> Switch {
+        let (retries, failed) = self.troubles(&job.app);
+        Switch {
+            in_flight: replaced
+                .iter()
+                .map(|old| self.router.in_flight(old.id))
+                .sum(),
+            retries,
+            failed,
+        }
+    }
+
+    /// Retries and failed requests of an app since the router was started.
+    fn troubles(&self, app: &AppName) -> (u64, u64) {
+        let stats = self.router.stats();
+        let of = stats.apps.iter().find(|stats| stats.app == *app);
+        of.map_or((0, 0), |stats| (stats.retries, stats.upstream_errors))
+    }
+
+    /// Says what became of the requests that were under way. Those that take long are not waited for.
+    pub(crate) async fn tell_switch(&self, job: &Job, switch: &Switch, replaced: &[Instance]) {
+        if replaced.iter().all(|old| !old.process.is_web()) {
+            return;
+        }
+        let ids: Vec<i64> = replaced.iter().map(|old| old.id).collect();
+        let left = self.router.settle(&ids, PATIENCE).await;
+        let (retries, failed) = self.troubles(&job.app);
+        let mut text = format!(
+            "Requests at the switch: {} in flight, {} drained, {} retried, {} dropped",
+            switch.in_flight,
+            switch.in_flight.saturating_sub(left),
+            retries.saturating_sub(switch.retries),
+            failed.saturating_sub(switch.failed),
+        );
+        if left > 0 {
+            text.push_str(&format!(", {left} still under way"));
+        }
+        job.log.body(&text);
     }
 }

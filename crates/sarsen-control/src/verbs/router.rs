@@ -62,7 +62,6 @@ pub(crate) const CONCERN: Concern = Concern {
         property("canonical-host", Reach::App, "", host),
         property("compression", Reach::AppAndGlobal, "true", boolean),
         property("deny", Reach::AppAndGlobal, "", networks),
-        property("drain-timeout", Reach::AppAndGlobal, "30s", time),
         property("eject-after", Reach::AppAndGlobal, "5", number),
         property("eject-time", Reach::AppAndGlobal, "10s", time),
         property("https-redirect", Reach::AppAndGlobal, "true", boolean),

@@ -9,8 +9,8 @@ use sarsen_domain::{ContainerId, ContainerName, ImageRef};
 use super::{FakeRuntime, Operation};
 use crate::{
     Attached, BuildItem, BuildSpec, CommitSpec, ContainerEvent, ContainerInfo, ContainerRuntime,
-    ContainerSpec, EngineInfo, EngineStream, Exec, ExecId, ExecSpec, ImageInfo, LogChunk,
-    LogOptions, NetworkInfo, RegistryLogin, RestartPolicy, Result, TtySize,
+    ContainerSpec, ContainerUsage, EngineInfo, EngineStream, Exec, ExecId, ExecSpec, ImageInfo,
+    LogChunk, LogOptions, NetworkInfo, RegistryLogin, RestartPolicy, Result, TtySize,
 };
 
 #[async_trait]
@@ -63,6 +63,20 @@ impl ContainerRuntime for FakeRuntime {
         });
         Ok(value.to_string())
     }
+
+    // Every look finds a tenth of a second more.
+    async fn usage(&self, id: &ContainerId) -> Result<ContainerUsage> {
+        self.enter_for(Operation::Inspect, id)?;
+        let mut state = self.state();
+        let looks = state.looks.entry(id.to_string()).or_default();
+        *looks += 1;
+        Ok(ContainerUsage {
+            cpu: Duration::from_millis(100) * *looks,
+            memory: 1 << 20,
+            memory_limit: None,
+        })
+    }
+
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>> {
         self.enter(Operation::Find, name.as_str())?;
         let found = |info: &ContainerInfo| info.name == name.as_str();

@@ -26,6 +26,8 @@ pub(super) struct State {
     pub(super) volumes: BTreeMap<String, Vec<(String, String)>>,
     pub(super) networks: BTreeMap<String, NetworkInfo>,
     pub(super) events: Vec<ContainerEvent>,
+    /// How often somebody asked what a container uses, by its id.
+    pub(super) looks: BTreeMap<String, u32>,
     /// Exit codes of commands, by exec id; `None` while they run.
     pub(super) execs: BTreeMap<String, Option<i64>>,
     behaviours: BTreeMap<String, Behaviour>,
@@ -56,6 +58,7 @@ impl State {
             volumes: BTreeMap::new(),
             networks: BTreeMap::new(),
             events: Vec::new(),
+            looks: BTreeMap::new(),
             execs: BTreeMap::new(),
             behaviours: BTreeMap::new(),
             faults: Vec::new(),
