@@ -39,8 +39,11 @@ pub(crate) struct CronState {
     pub changed: Notify,
     starts: Semaphore,
     /// Held while a run of a task begins, so that two do not overlook each other.
-    gates: Mutex<HashMap<(AppName, CronId), Arc<tokio::sync::Mutex<()>>>>,
+    gates: Mutex<HashMap<(AppName, CronId), Gate>>,
 }
+
+/// Let through by one run of a task at a time.
+type Gate = Arc<tokio::sync::Mutex<()>>;
 
 /// A task as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +103,7 @@ impl CronState {
         }
     }
 
-    fn gate(&self, app: &AppName, task: &CronId) -> Arc<tokio::sync::Mutex<()>> {
+    fn gate(&self, app: &AppName, task: &CronId) -> Gate {
         let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         // Nobody but this map holds those: nothing begins there.
         gates.retain(|_, gate| Arc::strong_count(gate) > 1);
@@ -197,15 +200,14 @@ impl Control {
             Some(text) => AppJson::parse(&text)?.cron,
             None => Vec::new(),
         };
-        self.with_settings(app, tasks, record.stopped).await
+        let of_app = self.with_settings(app, tasks).await?;
+        Ok(AppTasks {
+            stopped: record.stopped,
+            ..of_app
+        })
     }
 
-    async fn with_settings(
-        &self,
-        app: &AppName,
-        tasks: Vec<CronTask>,
-        stopped: bool,
-    ) -> Outcome<AppTasks> {
+    async fn with_settings(&self, app: &AppName, tasks: Vec<CronTask>) -> Outcome<AppTasks> {
         let all = self
             .store
             .properties()
@@ -219,7 +221,7 @@ impl Control {
             tasks,
             zone: self.cron_zone(app).await?,
             in_maintenance: CONCERN.effective(self, app, "maintenance").await? == "true",
-            stopped,
+            stopped: false,
             own: own.collect(),
         })
     }

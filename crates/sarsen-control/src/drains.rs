@@ -55,10 +55,10 @@ impl Drains {
     /// How each drain is doing: app, sink without its secrets, state.
     pub(crate) fn states(&self) -> Vec<(AppName, String, DrainState)> {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let states = running
+        running
             .iter()
-            .map(|((app, _), one)| (app.clone(), one.shown.clone(), one.drain.state_now()));
-        states.collect()
+            .map(|((app, _), one)| (app.clone(), one.shown.clone(), one.drain.state_now()))
+            .collect()
     }
 }
 

@@ -140,7 +140,9 @@ impl Drain {
         let mut state = self.state();
         let count = state.lines.len().min(BATCH);
         let mut batch: Vec<_> = state.lines.drain(..count).collect();
-        if let (Some(first), Some((dropped, since))) = (batch.first(), state.untold.take()) {
+        let untold = if count > 0 { state.untold.take() } else { None };
+        drop(state);
+        if let (Some(first), Some((dropped, since))) = (batch.first(), untold) {
             let text = format!(
                 "Error L10 (output buffer overflow): {dropped} messages dropped since {since}."
             );

@@ -73,7 +73,8 @@ impl Control {
             let Ok(app_json) = AppJson::parse(&text) else {
                 continue;
             };
-            let tasks = self.with_settings(&app, app_json.cron, stopped).await?;
+            let mut tasks = self.with_settings(&app, app_json.cron).await?;
+            tasks.stopped = stopped;
             for task in &tasks.tasks {
                 let id = task.id(&app);
                 known.insert((app.clone(), id.clone()));

@@ -148,7 +148,9 @@ impl Connection {
                 transport: Transport::Udp,
                 host,
                 port,
-            } => datagrams(host, *port, lines).await.map_err(text),
+            } => datagrams(host, *port, lines)
+                .await
+                .map_err(|error| error.to_string()),
             Sink::Syslog {
                 transport: Transport::Tcp,
                 host,
@@ -158,14 +160,18 @@ impl Connection {
                     Some(stream) => stream,
                     None => TcpStream::connect((host.as_str(), *port))
                         .await
-                        .map_err(text)?,
+                        .map_err(|error| error.to_string())?,
                 };
-                self.stream = Some(frames(stream, lines).await.map_err(text)?);
+                self.stream = Some(
+                    frames(stream, lines)
+                        .await
+                        .map_err(|error| error.to_string())?,
+                );
                 Ok(())
             }
             Sink::File { name } => append(&self.senders.folder, name, lines)
                 .await
-                .map_err(text),
+                .map_err(|error| error.to_string()),
         }
     }
 }
@@ -276,8 +282,4 @@ fn reason(error: &dyn std::error::Error) -> String {
         inner = source;
     }
     inner.to_string()
-}
-
-fn text(error: io::Error) -> String {
-    error.to_string()
 }

@@ -104,7 +104,9 @@ pub fn plan(entries: &[EnvEntry], config: &Config, deploy: Deploy) -> EnvPlan {
             EnvValue::Absent => {}
             EnvValue::Given(value) if config.get(entry.key.as_str()) == Some(value) => {}
             EnvValue::Given(_) | EnvValue::Secret if has_value && !entry.sync => {}
-            value => plan.set.push((entry.key.clone(), value.clone())),
+            value @ (EnvValue::Given(_) | EnvValue::Secret) => {
+                plan.set.push((entry.key.clone(), value.clone()));
+            }
         }
     }
     plan
