@@ -12,7 +12,7 @@ use sarsen_domain::{AppName, Rights, SshKey};
 use sarsen_git::Repos;
 use sarsen_plugins::{Detail, Plugins};
 use sarsen_registry::Registry;
-use sarsen_router::Router;
+use sarsen_router::{CertIssuer, Router};
 use sarsen_runtime::Runtime;
 use sarsen_store::{NewEvent, Scope, Store};
 use tokio::sync::{Notify, oneshot};
@@ -20,9 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{Action, Authorised, gate};
+use crate::acme::Acme;
+use crate::acme::settings::AcmeSettings;
 use crate::addons::Addons;
 use crate::args::Usage;
 use crate::build_log::BuildLogs;
+use crate::certificates::ReadCertificates;
 use crate::cron::{CronState, Outputs};
 use crate::drains::Drains;
 use crate::failure::{Failure, Outcome};
@@ -69,6 +72,8 @@ pub struct ControlSettings {
     pub access_log: Option<PathBuf>,
     /// How many releases keep their image.
     pub keep_releases: usize,
+    /// Where certificates come from.
+    pub acme: AcmeSettings,
 }
 
 /// The parts that control works with, made by the daemon.
@@ -89,6 +94,8 @@ pub struct Parts {
     pub deployer: Deployer,
     /// Other people's scripts.
     pub plugins: Plugins,
+    /// Who gives certificates.
+    pub issuer: Arc<dyn CertIssuer>,
     /// Databases and caches to be had.
     pub addons: Catalog,
     /// Tasks that outlive a command; shutdown waits for them.
@@ -120,6 +127,8 @@ pub struct Control {
     pub(crate) outputs: Outputs,
     pub(crate) drains: Arc<Drains>,
     pub(crate) views: Arc<Views>,
+    pub(crate) acme: Acme,
+    pub(crate) read_certificates: ReadCertificates,
 }
 
 /// A pre-receive hook that waits for its verdict.
@@ -147,6 +156,8 @@ impl Control {
         Self {
             views: Arc::new(Views::new(&parts.settings)),
             addons: Addons::new(parts.addons.clone(), engine),
+            acme: Acme::new(Arc::clone(&parts.issuer)),
+            read_certificates: ReadCertificates::default(),
             parts: Arc::new(parts),
             locks: Locks::default(),
             logs,

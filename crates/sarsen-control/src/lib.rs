@@ -1,9 +1,11 @@
 //! Every verb a user can say, as one function each; who may do what; and the line from a push to a running app.
 
 mod access;
+mod acme;
 mod addons;
 mod args;
 mod build_log;
+mod certificates;
 mod commands_page;
 pub mod conformance;
 mod control;
@@ -36,6 +38,8 @@ mod verbs;
 mod views;
 
 pub use access::{Action, Authorised, Object, Reach};
+pub use acme::settings::AcmeSettings;
+pub use certificates::CertificateView;
 pub use commands_page::commands_page;
 pub use control::{Control, ControlSettings, Parts};
 pub use failure::{Failure, Outcome};

@@ -177,7 +177,13 @@ impl Control {
         let view = self.routing_view().await?;
         let catalog = self.registry.catalog();
         let routes = compute(&view, catalog.services());
+        let hosts = routes
+            .iter()
+            .map(|route| (route.app.clone(), route.hosts.clone()))
+            .collect();
+        let certificates = self.certificate_set(&hosts).await?;
         self.open_ports(&view, &routes).await;
+        self.router.certificates().swap(certificates);
         self.router.swap(RouteTable::new(routes));
         Ok(())
     }

@@ -12,7 +12,7 @@ use sarsen_domain::{
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Host, Registry, RegistrySettings};
-use sarsen_router::{Router, RouterSettings};
+use sarsen_router::{FakeIssuer, Router, RouterSettings};
 use sarsen_runtime::Runtime;
 use sarsen_runtime::fake::{Behaviour, FakeRuntime};
 use sarsen_store::{NewRelease, Replace, Store};
@@ -29,6 +29,7 @@ pub(crate) const IMAGE: &str = "test/app:latest";
 pub(crate) struct World {
     pub(crate) control: Control,
     pub(crate) engine: FakeRuntime,
+    pub(crate) issuer: FakeIssuer,
     folder: Arc<tempfile::TempDir>,
 }
 
@@ -45,10 +46,12 @@ impl World {
         let engine = FakeRuntime::new();
         engine.behave(IMAGE, behaviour);
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let control = control(&folder, &engine).await;
+        let issuer = FakeIssuer::default();
+        let control = control(&folder, &engine, &issuer).await;
         Self {
             control,
             engine,
+            issuer,
             folder,
         }
     }
@@ -59,7 +62,7 @@ impl World {
         self.control.tasks.close();
         self.control.tasks.wait().await;
         self.control.store.close().await;
-        let control = control(&self.folder, &self.engine).await;
+        let control = control(&self.folder, &self.engine, &self.issuer).await;
         Self { control, ..self }
     }
 
@@ -142,7 +145,7 @@ impl World {
     }
 }
 
-async fn control(folder: &tempfile::TempDir, engine: &FakeRuntime) -> Control {
+async fn control(folder: &tempfile::TempDir, engine: &FakeRuntime, issuer: &FakeIssuer) -> Control {
     let root = folder.path();
     let runtime: Runtime = Arc::new(engine.clone());
     let tasks = TaskTracker::new();
@@ -160,6 +163,7 @@ async fn control(folder: &tempfile::TempDir, engine: &FakeRuntime) -> Control {
         builder: Builder::new(runtime.clone(), BuildSettings::default()),
         deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
         plugins: Plugins::new(&plugins(root, &tasks)).unwrap(),
+        issuer: Arc::new(issuer.clone()),
         addons: Catalog::load(&root.join("addons"), &crate::nouns()).unwrap(),
         runtime,
         tasks,
@@ -217,5 +221,6 @@ fn settings(root: &std::path::Path) -> ControlSettings {
         dashboard: None,
         access_log: None,
         keep_releases: 10,
+        acme: crate::AcmeSettings::default(),
     }
 }

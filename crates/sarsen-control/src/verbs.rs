@@ -7,6 +7,7 @@ pub(crate) mod apps;
 pub(crate) mod builder;
 pub(crate) mod buildpacks;
 pub(crate) mod builds;
+pub(crate) mod certs;
 pub(crate) mod checks;
 pub(crate) mod completion;
 pub(crate) mod config;
@@ -19,6 +20,7 @@ pub(crate) mod git;
 pub(crate) mod help;
 pub(crate) mod host;
 pub(crate) mod http_auth;
+pub(crate) mod letsencrypt;
 pub(crate) mod logs;
 pub(crate) mod maintenance;
 pub(crate) mod network;
@@ -52,6 +54,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     buildpacks::COMMANDS,
     builds::COMMANDS,
     checks::COMMANDS,
+    certs::COMMANDS,
     config::COMMANDS,
     cron::COMMANDS,
     dashboard::COMMANDS,
@@ -63,6 +66,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     http_auth::COMMANDS,
     completion::COMMANDS,
     host::COMMANDS,
+    letsencrypt::COMMANDS,
     logs::COMMANDS,
     maintenance::COMMANDS,
     network::COMMANDS,

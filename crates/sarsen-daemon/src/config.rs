@@ -34,6 +34,7 @@ pub struct Config {
     pub control: ControlConfig,
     pub ssh: SshConfig,
     pub http: HttpConfig,
+    pub acme: AcmeConfig,
     pub web: WebConfig,
     pub docker: DockerConfig,
     pub build: BuildConfig,
@@ -84,6 +85,13 @@ pub struct HttpConfig {
     pub trusted_proxies: Proxies,
     pub access_log: Option<PathBuf>,
     pub access_log_max: Bytes,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AcmeConfig {
+    pub directory: Option<String>,
+    pub email: Option<String>,
+    pub ca_root: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -156,6 +164,7 @@ impl Default for Config {
             },
             ssh: SshConfig::default(),
             http: HttpConfig::default(),
+            acme: AcmeConfig::default(),
             web: WebConfig {
                 listen: Some(([127, 0, 0, 1], 8180).into()),
             },

@@ -142,6 +142,10 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
         bail!("cannot compute the routes: {failure}");
     }
     components.start("the route keeper", control.clone().follow_catalog(token()));
+    components.start(
+        "the certificate keeper",
+        control.clone().keep_certificates(token()),
+    );
     components.start("the reconciler", control.clone().reconcile(token()));
     components.start("the watch on usage", control.clone().watch_usage(token()));
     components.start(

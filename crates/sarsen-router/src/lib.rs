@@ -6,6 +6,7 @@
 //! request crosses no queue and wakes no other thread.
 
 mod access_log;
+mod acme;
 mod balance;
 mod body;
 mod client_io;
@@ -26,12 +27,19 @@ mod spare;
 mod stats;
 mod table;
 mod timer;
+mod tls;
 mod trust;
 mod tunnel;
 mod upstream;
 mod workers;
 
 pub use access_log::AccessLog;
+pub use acme::{
+    AcmeIssuer, Authority, CertIssuer, CertOrder, Challenges, DnsHook, IssueError, Issued, Proof,
+    TokenGuard,
+};
+#[cfg(any(test, feature = "fake"))]
+pub use acme::{Away, FakeIssuer};
 pub use policy::{
     AuthUser, Balance, BalanceBy, BasicAuth, Compression, Eject, HeaderChange, HeaderRule, Hsts,
     HstsPreload, HstsReach, HttpsPolicy, LogForm, Network, Page, PasswordHash, PathPrefix, Policy,
@@ -41,4 +49,8 @@ pub use router::{Drained, Router};
 pub use settings::RouterSettings;
 pub use stats::{AppStats, LATENCY_MS, RouterStats};
 pub use table::{AppRoute, AppState, Route, RoutePort, RouteTable, Upstream};
+pub use tls::{
+    ACME_ALPN, CertificateError, CertificateFacts, CertificateSet, Certificates, ChallengeGuard,
+    Generated, HostCertificates, KeyPair, challenge_pair, is_vouched_for, order_chain, self_signed,
+};
 pub use trust::TrustedProxies;

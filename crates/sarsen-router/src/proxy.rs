@@ -71,6 +71,9 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let busy = peer.seat.sit();
+    if let Some(answer) = peer.front.inner.challenges.answer(&request) {
+        return Ok(answer.map(|text| ResponseBody::page(text, busy)));
+    }
     let taste = Taste::of(request.headers());
     let request_id = head::request_id(request.headers());
     let mut exchange = Box::new(Exchange::new(Arc::clone(&peer.front.inner)));

@@ -11,11 +11,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::Challenges;
 use crate::listener;
 use crate::live::{LiveTable, Survivors};
 use crate::settings::RouterSettings;
 use crate::stats::{RouterCounters, RouterStats};
 use crate::table::RouteTable;
+use crate::tls::Certificates;
 use crate::workers::Workers;
 
 #[cfg(test)]
@@ -44,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) counters: RouterCounters,
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) via: Option<HeaderValue>,
+    pub(crate) certificates: Certificates,
+    pub(crate) challenges: Challenges,
     workers: OnceCell<Workers>,
     survivors: Mutex<Survivors>,
 }
@@ -65,6 +69,8 @@ impl Router {
                 counters: RouterCounters::default(),
                 connections: Arc::new(Semaphore::new(settings.max_connections)),
                 via,
+                certificates: Certificates::default(),
+                challenges: Challenges::default(),
                 workers: OnceCell::new(),
                 survivors: Mutex::default(),
                 settings: Arc::new(settings),
@@ -93,6 +99,16 @@ impl Router {
         for upstream in previous.upstreams().filter(|u| u.instance.is_retired()) {
             upstream.clear();
         }
+    }
+
+    /// What TLS listeners show.
+    pub fn certificates(&self) -> &Certificates {
+        &self.inner.certificates
+    }
+
+    /// Answers to certificate authorities, given before any route is looked at.
+    pub fn challenges(&self) -> &Challenges {
+        &self.inner.challenges
     }
 
     /// Requests and tunnels under way at a container.

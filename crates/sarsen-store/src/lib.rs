@@ -5,9 +5,11 @@
 //! another write of ours. Every public function that changes something is one transaction.
 
 mod access;
+mod acme;
 mod apps;
 mod buildpacks;
 mod builds;
+mod certificates;
 mod config;
 mod cron;
 mod docker_options;
@@ -38,9 +40,11 @@ mod store;
 mod test_support;
 
 pub use access::{Access, Grant};
+pub use acme::{Acme, AcmeState, OrderOutcome, OrdersLately, Wanted};
 pub use apps::{AppRecord, AppSummary, Apps, Locked, Stopped};
 pub use buildpacks::Buildpacks;
 pub use builds::{BuildRecord, Builds};
+pub use certificates::{AppCertificates, CertificateSource, NewCertificate, StoredCertificate};
 pub use config::ConfigVars;
 pub use cron::{Cron, CronRun, CronRunState, Handled, NewCronRun};
 pub use docker_options::{DockerOption, DockerOptions};

@@ -33,6 +33,10 @@ pub(crate) enum Place<'a> {
         app_id: Option<i64>,
         server: &'a str,
     },
+    /// The key of a certificate.
+    Certificate { id: i64 },
+    /// The account at an ACME authority.
+    AcmeAccount { id: i64 },
 }
 
 impl Sealer {
@@ -83,6 +87,8 @@ impl Place<'_> {
             Self::GitCredential { host } => format!("the password for {host}"),
             Self::Service { .. } => "the passwords of a service".to_owned(),
             Self::Registry { server, .. } => format!("the password for {server}"),
+            Self::Certificate { .. } => "the key of a certificate".to_owned(),
+            Self::AcmeAccount { .. } => "the account at a certificate authority".to_owned(),
         }
     }
 }
@@ -109,6 +115,8 @@ impl fmt::Display for Place<'_> {
                 app_id: Some(id),
                 server,
             } => write!(f, "sarsen/registry/{id}/{server}"),
+            Self::Certificate { id } => write!(f, "sarsen/certificate/{id}"),
+            Self::AcmeAccount { id } => write!(f, "sarsen/acme-account/{id}"),
         }
     }
 }

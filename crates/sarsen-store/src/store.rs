@@ -12,6 +12,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Sqlite, Transaction};
 
+use crate::acme::Acme;
+use crate::certificates::AppCertificates;
 use crate::seal::{Place, Sealer};
 use crate::{
     Access, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
@@ -112,6 +114,16 @@ impl Store {
     /// Host names, global and per app.
     pub fn domains(&self) -> Domains<'_> {
         Domains(self)
+    }
+
+    /// Certificates of apps.
+    pub fn certificates(&self) -> AppCertificates<'_> {
+        AppCertificates(self)
+    }
+
+    /// ACME accounts, and how apps stand with authorities.
+    pub fn acme(&self) -> Acme<'_> {
+        Acme(self)
     }
 
     /// Port mappings that users set.

@@ -7,6 +7,7 @@ use sarsen_domain::docker_flags::PublishedPort;
 use sarsen_domain::{AppJson, AppName, BuilderKind, Invalid, PortMapping, ProcessType, Release};
 use sarsen_runtime::RestartPolicy;
 
+use crate::certificates::with_https;
 use crate::control::Control;
 use crate::failure::Outcome;
 use crate::verbs;
@@ -119,15 +120,16 @@ impl Control {
         Ok(Some(shell).filter(|shell| !shell.is_empty()))
     }
 
-    /// The ports that the live release asks for.
+    /// The ports that the live release asks for, and those that a certificate adds.
     pub(crate) async fn detected_ports(&self, app: &AppName) -> Outcome<Vec<PortMapping>> {
-        Ok(self
-            .store
-            .releases()
-            .live(app)
-            .await?
+        let live = self.store.releases().live(app).await?;
+        let detected = live
             .map(|release| release.detected_ports)
-            .unwrap_or_default())
+            .unwrap_or_default();
+        if self.store.certificates().exists(app).await? {
+            return Ok(with_https(&detected));
+        }
+        Ok(detected)
     }
 }
 

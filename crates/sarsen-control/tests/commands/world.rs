@@ -16,7 +16,7 @@ use sarsen_domain::{
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Host, Registry, RegistrySettings};
-use sarsen_router::{Router, RouterSettings};
+use sarsen_router::{FakeIssuer, Router, RouterSettings};
 use sarsen_runtime::Runtime;
 use sarsen_runtime::fake::FakeRuntime;
 use sarsen_store::{NewRelease, Replace, Scope, Store};
@@ -60,6 +60,7 @@ impl World {
             builder: Builder::new(runtime.clone(), BuildSettings::default()),
             deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
             plugins: Plugins::new(&plugins(&root, &tasks)).unwrap(),
+            issuer: Arc::new(FakeIssuer::default()),
             addons: Catalog::load(&root.join("addons"), &sarsen_control::nouns()).unwrap(),
             runtime,
             tasks,
@@ -201,6 +202,7 @@ impl AsyncWrite for Kept {
 fn repos(root: &Path, tasks: &TaskTracker) -> RepoSettings {
     RepoSettings {
         root: root.join("git"),
+        work: None,
         hook_binary: "/bin/false".into(),
         hooks: None,
         max_pack_bytes: 1 << 20,
@@ -227,6 +229,10 @@ fn settings(root: &Path) -> ControlSettings {
     ControlSettings {
         owner: "test".to_owned(),
         data_dir: root.to_owned(),
+        dokku_root: root.join("git"),
+        dokku_lib_root: root.to_owned(),
+        dokku_owner: None,
+        binary: "/usr/local/bin/sarsen".into(),
         socket: root.join("control.sock"),
         http_ip: [127, 0, 0, 1].into(),
         http_port: 8080,
@@ -236,5 +242,6 @@ fn settings(root: &Path) -> ControlSettings {
         dashboard: None,
         access_log: None,
         keep_releases: 10,
+        acme: sarsen_control::AcmeSettings::default(),
     }
 }

@@ -10,12 +10,12 @@ use anyhow::{Context, Result, bail};
 use nix::unistd::{Uid, User, chown};
 use sarsen_addons::Catalog;
 use sarsen_build::{BuildSettings, Builder};
-use sarsen_control::{Control, ControlSettings, Parts};
+use sarsen_control::{AcmeSettings, Control, ControlSettings, Parts};
 use sarsen_deploy::{DeploySettings, Deployer};
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Host, Registry, RegistrySettings};
-use sarsen_router::{AccessLog, Router, RouterSettings};
+use sarsen_router::{AccessLog, AcmeIssuer, Router, RouterSettings};
 use sarsen_runtime::{DockerRuntime, Runtime};
 use sarsen_ssh::{SshServer, SshSettings};
 use sarsen_store::{Scope, Store};
@@ -84,6 +84,10 @@ impl Daemon {
             router: router.clone(),
             builder: Builder::new(runtime.clone(), build_settings(config, &owner)),
             deployer: Deployer::new(runtime.clone(), deploy),
+            issuer: Arc::new(AcmeIssuer::new(
+                router.challenges().clone(),
+                router.certificates().clone(),
+            )),
             addons: Catalog::load(&config.state("addons"), &sarsen_control::nouns())?,
             plugins: Plugins::new(&plugin_settings(config, listeners, tasks.clone())?)?,
             tasks: tasks.clone(),
@@ -160,6 +164,11 @@ fn control_settings(
             .web_address
             .map(|address| format!("http://{address}")),
         keep_releases: config.deploy.keep_releases,
+        acme: AcmeSettings {
+            directory: config.acme.directory.clone(),
+            email: config.acme.email.clone(),
+            ca_root: config.acme.ca_root.clone(),
+        },
     })
 }
 

@@ -41,6 +41,10 @@ const RELEASED: &[(&str, &str)] = &[
         "2b45004304fe4421bddde1e99de926ccaa3533c9b1c3df447fde68601af58470",
     ),
     (
+        "20261122140701_certificates.sql",
+        "2d494bc6af2d0aa393d07ef4da0be19184c2d87b7eda382974a266c36da88474",
+    ),
+    (
         "20261122140801_plugin_runs.sql",
         "3f50cebe6b64d2516efaedbcee87bd5607689ff96d3aedc4239a5e8ae7bb2be9",
     ),

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use sarsen_addons::Catalog;
 use sarsen_build::{BuildSettings, Builder};
-use sarsen_control::{Control, ControlSettings, Parts};
+use sarsen_control::{AcmeSettings, Control, ControlSettings, Parts};
 use sarsen_deploy::{DeploySettings, Deployer};
 use sarsen_domain::{
     AppName, BuildId, BuildKind, BuildSource, BuildStatus, BuilderKind, CommitId, Config,
@@ -17,7 +17,7 @@ use sarsen_domain::{
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Host, Registry, RegistrySettings};
-use sarsen_router::{Router, RouterSettings};
+use sarsen_router::{FakeIssuer, Router, RouterSettings};
 use sarsen_runtime::Runtime;
 use sarsen_runtime::fake::FakeRuntime;
 use sarsen_store::{NewRelease, Replace, Scope, Store};
@@ -77,6 +77,7 @@ impl World {
             builder: Builder::new(runtime.clone(), BuildSettings::default()),
             deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
             plugins: Plugins::new(&plugins(&root, &tasks)).unwrap(),
+            issuer: Arc::new(FakeIssuer::default()),
             addons: Catalog::load(&root.join("addons"), &sarsen_control::nouns()).unwrap(),
             runtime,
             tasks,
@@ -244,5 +245,6 @@ fn settings(root: &std::path::Path) -> ControlSettings {
         ssh_port: 2222,
         dashboard: None,
         keep_releases: 10,
+        acme: AcmeSettings::default(),
     }
 }
