@@ -297,10 +297,7 @@ mod tests {
             hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(),
             ports: ports
                 .iter()
-                .map(|port| RoutePort {
-                    host_port: *port,
-                    container_port: 5000,
-                })
+                .map(|port| RoutePort::http(*port, 5000))
                 .collect(),
             upstreams: Vec::new(),
             state: AppState::Serving,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sarsen_domain::{AppName, Domain, Health, PortMapping, Scheme, Service};
-use sarsen_router::{AppRoute, AppState, Policy, RoutePort, RouteTable, Upstream};
+use sarsen_router::{AppRoute, AppState, Policy, PortKind, RoutePort, RouteTable, Upstream};
 use sarsen_store::{AppDomains, Instance, Scope};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -149,6 +149,7 @@ fn ports(view: &RoutingView, app: &AppName) -> Vec<RoutePort> {
                 (host, _) => host,
             },
             container_port: mapping.container,
+            kind: PortKind::Http,
         })
         .collect();
     // An image that exposes 8080 asks for that port on the host; people expect the app's name to work as well.

@@ -30,10 +30,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     router.swap(RouteTable::new(vec![AppRoute {
         app: "bench".parse()?,
         hosts: vec!["_".parse()?],
-        ports: vec![RoutePort {
-            host_port: listener.local_addr()?.port(),
-            container_port: upstream.port(),
-        }],
+        ports: vec![RoutePort::http(
+            listener.local_addr()?.port(),
+            upstream.port(),
+        )],
         upstreams: vec![Upstream {
             instance: 1,
             dyno: "web.1".to_owned(),

@@ -93,14 +93,15 @@ pub(crate) fn note_failure(
 mod tests {
     use super::*;
     use crate::policy::Eject;
+    use crate::table::PortKind;
     use crate::upstream::Instance;
 
     fn upstreams(count: i64) -> Vec<Arc<UpstreamState>> {
         let make = |id: i64| {
-            let address = format!("10.0.0.{id}:80").parse().unwrap();
+            let address: SocketAddr = format!("10.0.0.{id}:80").parse().unwrap();
             Arc::new(UpstreamState::new(
                 id,
-                address,
+                (address, PortKind::Http),
                 format!("web.{id}"),
                 Arc::<Instance>::default(),
             ))

@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use crate::client_io::Busy;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
+use crate::http2::Pace;
 use crate::link::{BodyEnd, LinkedBody};
 use crate::policy::squeeze::Squeezer;
 
@@ -52,6 +53,8 @@ const TOO_LARGE: u8 = 4;
 #[derive(Debug)]
 pub(crate) struct ResponseBody {
     content: Content,
+    // Where it is a stream of HTTP/2.
+    pace: Option<Arc<Pace>>,
     // Dropped last: from then on the connection counts as waiting for the next request.
     _busy: Busy,
 }
@@ -186,8 +189,20 @@ impl ResponseBody {
     pub(crate) fn page(page: Bytes, busy: Busy) -> Self {
         Self {
             content: Content::Page(Some(page).filter(|p| !p.is_empty())),
+            pace: None,
             _busy: busy,
         }
+    }
+
+    /// Tells the stream of HTTP/2 that this is the body of how it gets on.
+    pub(crate) fn paced(mut self, pace: Option<Arc<Pace>>) -> Self {
+        if let Some(pace) = &pace
+            && self.is_end_stream()
+        {
+            pace.done();
+        }
+        self.pace = pace;
+        self
     }
 
     /// What the app sends.
@@ -209,7 +224,19 @@ impl ResponseBody {
                 squeezer,
                 finished: false,
             }),
+            pace: None,
             _busy: busy,
+        }
+    }
+
+    fn poll_content(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+        match &mut self.content {
+            Content::Page(page) => Poll::Ready(page.take().map(|p| Ok(Frame::data(p)))),
+            Content::App(answer) if answer.squeezer.is_some() => answer.poll_squeezed(cx),
+            Content::App(answer) => answer.poll_plain(cx),
         }
     }
 }
@@ -222,11 +249,15 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
-        match &mut self.content {
-            Content::Page(page) => Poll::Ready(page.take().map(|p| Ok(Frame::data(p)))),
-            Content::App(answer) if answer.squeezer.is_some() => answer.poll_squeezed(cx),
-            Content::App(answer) => answer.poll_plain(cx),
+        let polled = self.poll_content(cx);
+        if let Some(pace) = &self.pace {
+            match &polled {
+                Poll::Pending => pace.awaited(),
+                Poll::Ready(Some(_)) if !self.is_end_stream() => pace.sent(),
+                Poll::Ready(_) => pace.done(),
+            }
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

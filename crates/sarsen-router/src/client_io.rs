@@ -2,16 +2,17 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::flat;
+use crate::greet::Version;
+use crate::stream::Stream;
 use crate::timer::LazyTimer;
 
 const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nx-sarsen-error: H28\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -19,7 +20,10 @@ const REQUEST_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nx-sarsen-error:
 /// The socket as the HTTP parser sees it.
 #[derive(Debug)]
 pub(crate) struct ClientIo {
-    stream: TcpStream,
+    stream: Stream,
+    // What was read before there was a parser.
+    early: Bytes,
+    version: Version,
     seat: Arc<Seat>,
     limits: ClientLimits,
     timer: LazyTimer,
@@ -40,8 +44,12 @@ pub(crate) struct ClientLimits {
 /// What the socket and the requests on it know of each other.
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
-    busy: AtomicBool,
+    // Requests being served: one at most, but in HTTP/2.
+    busy: AtomicU32,
     served: AtomicU32,
+    // Streams of HTTP/2 that got their whole answer, and those that were given up.
+    completed: AtomicU32,
+    given_up: AtomicU32,
     // The bytes of the head that arrived last, for checks that the parsed head does not allow.
     head: Mutex<Vec<u8>>,
 }
@@ -68,8 +76,30 @@ enum Wait {
 impl Seat {
     /// A request's head is complete; its answer is under way until the guard is dropped.
     pub(crate) fn sit(self: &Arc<Self>) -> Busy {
-        self.busy.store(true, Ordering::Relaxed);
+        self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// A stream of HTTP/2 got its whole answer.
+    pub(crate) fn note_completed(&self) {
+        self.completed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream of HTTP/2 ended without its whole answer.
+    pub(crate) fn note_given_up(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn completed(&self) -> u32 {
+        self.completed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn given_up(&self) -> u32 {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Whether the head that arrived last carries a `Content-Length`, even if the parser let it fall for the sake of
@@ -92,16 +122,23 @@ impl Seat {
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.served.fetch_add(1, Ordering::Relaxed);
-        self.0.busy.store(false, Ordering::Relaxed);
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 // ===== impl ClientIo =====
 
 impl ClientIo {
-    pub(crate) fn new(stream: TcpStream, seat: Arc<Seat>, limits: ClientLimits) -> Self {
+    pub(crate) fn new(
+        (stream, early): (Stream, Bytes),
+        version: Version,
+        seat: Arc<Seat>,
+        limits: ClientLimits,
+    ) -> Self {
         Self {
             stream,
+            early,
+            version,
             seat,
             limits,
             timer: LazyTimer::default(),
@@ -112,7 +149,7 @@ impl ClientIo {
     }
 
     /// The bare socket, for a tunnel.
-    pub(crate) fn into_stream(self) -> TcpStream {
+    pub(crate) fn into_stream(self) -> Stream {
         self.stream
     }
 
@@ -122,7 +159,7 @@ impl ClientIo {
             self.served = served;
             self.wait = Wait::Fresh;
         }
-        !self.seat.busy.load(Ordering::Relaxed)
+        !self.seat.is_busy()
     }
 
     fn note_arrival(&mut self, bytes: &[u8]) {
@@ -146,10 +183,12 @@ impl ClientIo {
             }
         };
         std::task::ready!(self.timer.poll(cx, deadline));
-        if matches!(self.wait, Wait::ForRestOfHead(_))
-            && self.stream.try_write(REQUEST_TIMEOUT).is_err()
-        {
-            tracing::debug!("a client that was too slow is gone already");
+        if matches!(self.wait, Wait::ForRestOfHead(_)) {
+            // As far as it goes at once: nobody waits for a client that is too slow.
+            let sent = Pin::new(&mut self.stream).poll_write(cx, REQUEST_TIMEOUT);
+            if sent.is_ready() && Pin::new(&mut self.stream).poll_flush(cx).is_pending() {
+                tracing::debug!("a client that was too slow does not read either");
+            }
         }
         Poll::Ready(())
     }
@@ -177,8 +216,16 @@ impl AsyncRead for ClientIo {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
-        if !this.between_requests() {
+        let read = if this.early.is_empty() {
+            Pin::new(&mut this.stream).poll_read(cx, buf)
+        } else {
+            let first = this.early.len().min(buf.remaining());
+            buf.put_slice(this.early.get(..first).unwrap_or_default());
+            this.early.advance(first);
+            Poll::Ready(Ok(()))
+        };
+        // Connections of HTTP/2 are watched as a whole, and their streams one by one.
+        if this.version == Version::Http2 || !this.between_requests() {
             return read;
         }
         match read {
@@ -218,7 +265,7 @@ impl AsyncWrite for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wrote = flat::poll_write(&mut self.stream, cx, bufs);
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.poll_progress(cx, wrote)
     }
 

@@ -229,6 +229,10 @@ impl Exchange {
             service: self.upstream.as_ref().map(|_| self.started.elapsed()),
             status: status.as_u16(),
             bytes: self.status.map(|_| self.bytes),
+            protocol: match self.scheme {
+                Scheme::Http => "http",
+                Scheme::Https => "https",
+            },
         };
         match form {
             LogForm::Heroku => self.inner.settings.access_log.write(&line.to_string()),
@@ -266,6 +270,7 @@ pub(crate) fn unreadable(inner: &Inner, client: &HeaderValue, error: &hyper::Err
         service: None,
         status: status.as_u16(),
         bytes: None,
+        protocol: "http",
     };
     if inner.settings.access_log.is_on() {
         inner.settings.access_log.write(&line.to_string());

@@ -6,6 +6,7 @@ use http::StatusCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Failure {
     UnknownHost,
+    Misdirected,
     Crashed,
     Timeout,
     Closed,
@@ -32,6 +33,7 @@ impl Failure {
     pub(crate) fn code(self) -> &'static str {
         match self {
             Self::UnknownHost => "unknown-host",
+            Self::Misdirected => "misdirected",
             Self::Crashed => "H10",
             Self::Timeout => "H12",
             Self::Closed => "H13",
@@ -58,6 +60,7 @@ impl Failure {
     pub(crate) fn summary(self) -> &'static str {
         match self {
             Self::UnknownHost => "No such app",
+            Self::Misdirected => "Another host than in the TLS handshake",
             Self::Crashed => "App crashed",
             Self::Timeout => "Request timeout",
             Self::Closed => "Connection closed without response",
@@ -84,6 +87,7 @@ impl Failure {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::UnknownHost => StatusCode::NOT_FOUND,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::Crashed | Self::NoWeb | Self::NeverDeployed | Self::Maintenance => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -106,6 +110,7 @@ impl Failure {
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::UnknownHost => "There is no app at this address.",
+            Self::Misdirected => "This connection was made for another address.",
             Self::Crashed => "The app at this address has stopped unexpectedly.",
             Self::Timeout => "The app took too long to answer.",
             Self::Closed => "The app closed the connection without an answer.",
@@ -158,6 +163,7 @@ impl Failure {
                 | Self::ClientIdle
                 | Self::UnknownHost
                 | Self::TooLarge
+                | Self::Misdirected
         )
     }
 }

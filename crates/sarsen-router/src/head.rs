@@ -24,6 +24,8 @@ pub(crate) struct Voucher {
     pub(crate) client: HeaderValue,
     /// Whether the client is a proxy whose headers count.
     pub(crate) is_trusted: bool,
+    /// `http` or `https`
+    pub(crate) proto: HeaderValue,
     /// The port that the request came in on, as text.
     pub(crate) port: HeaderValue,
     /// `1.1 NAME`
@@ -87,7 +89,7 @@ pub(crate) fn prepare_request(
     headers.insert(X_FORWARDED_FOR, chain.clone());
     headers
         .entry(X_FORWARDED_PROTO)
-        .or_insert(const { HeaderValue::from_static("http") });
+        .or_insert_with(|| voucher.proto.clone());
     headers
         .entry(X_FORWARDED_PORT)
         .or_insert_with(|| voucher.port.clone());

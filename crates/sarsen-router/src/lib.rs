@@ -10,26 +10,33 @@ mod acme;
 mod balance;
 mod body;
 mod client_io;
+mod connection;
 mod exchange;
 mod failure;
 mod flat;
+mod greet;
 mod head;
 mod host;
+mod http2;
 mod link;
 mod listener;
 mod live;
 mod page;
 mod policy;
 mod proxy;
+mod proxy_protocol;
 mod router;
 mod settings;
 mod spare;
 mod stats;
+mod stream;
 mod table;
+mod tcp;
 mod timer;
 mod tls;
 mod trust;
 mod tunnel;
+mod udp;
 mod upstream;
 mod workers;
 
@@ -48,7 +55,7 @@ pub use policy::{
 pub use router::{Drained, Router};
 pub use settings::RouterSettings;
 pub use stats::{AppStats, LATENCY_MS, RouterStats};
-pub use table::{AppRoute, AppState, Route, RoutePort, RouteTable, Upstream};
+pub use table::{AppRoute, AppState, PortKind, Route, RoutePort, RouteTable, Upstream};
 pub use tls::{
     ACME_ALPN, CertificateError, CertificateFacts, CertificateSet, Certificates, ChallengeGuard,
     Generated, HostCertificates, KeyPair, challenge_pair, is_vouched_for, order_chain, self_signed,

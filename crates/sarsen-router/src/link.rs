@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +11,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, Connection, SendRequest};
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::unconstrained;
@@ -25,17 +22,20 @@ use crate::flat;
 use crate::head;
 use crate::settings::RouterSettings;
 use crate::timer::LazyTimer;
+use crate::upstream::UpstreamState;
 use crate::workers;
 
 mod linked_body;
+mod wire;
+
+use wire::Wire;
 
 pub(crate) use linked_body::{BodyEnd, LinkedBody};
 
 /// A connection to an upstream. Nothing happens on it unless somebody polls it: the request while it waits for the
 /// response's head, then the response's body; at rest in the pool it is only looked at.
 pub(crate) struct Link {
-    sender: SendRequest<RequestBody>,
-    connection: Connection<TokioIo<MeteredIo>, RequestBody>,
+    wire: Wire,
     ended: bool,
     // The upstream has said that it will close the connection.
     is_last: bool,
@@ -91,9 +91,10 @@ struct Progress {
 impl Link {
     /// Connects to an upstream.
     pub(crate) async fn connect(
-        address: SocketAddr,
+        upstream: &UpstreamState,
         timeout: Duration,
     ) -> Result<Box<Self>, Failure> {
+        let address = upstream.address;
         let stream = match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
@@ -110,13 +111,11 @@ impl Link {
             stream,
             meter: Arc::clone(&meter),
         };
-        let (sender, connection) = http1::Builder::new()
-            .handshake(TokioIo::new(io))
+        let wire = Wire::open(upstream.kind, io)
             .await
             .map_err(|_| Failure::Refused)?;
         Ok(Box::new(Self {
-            sender,
-            connection,
+            wire,
             ended: false,
             is_last: false,
             meter,
@@ -137,7 +136,7 @@ impl Link {
         let mut progress = Progress::new();
         // Only driving the connection can bring the answer, so nobody need be woken by it; and a budget that runs out
         // must not hide it.
-        let mut sending = pin!(unconstrained(self.sender.try_send_request(request)));
+        let mut sending = pin!(unconstrained(self.wire.send(request)));
         let answer = std::future::poll_fn(|cx| {
             self.drive(cx);
             let mut nobody = Context::from_waker(Waker::noop());
@@ -170,7 +169,7 @@ impl Link {
 
     /// Moves bytes both ways; true once the connection has ended.
     fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.ended && self.connection.poll_without_shutdown(cx).is_ready() {
+        if !self.ended && self.wire.drive(cx) {
             self.ended = true;
         }
         self.ended
@@ -180,7 +179,7 @@ impl Link {
     pub(crate) fn is_alive(&mut self) -> bool {
         // Nobody waits for a connection at rest; the waker of its last user is let go.
         let mut cx = Context::from_waker(Waker::noop());
-        !self.drive(&mut cx) && self.sender.is_ready()
+        !self.drive(&mut cx) && self.wire.is_ready()
     }
 
     /// Notes what the head of a response says about the connection.
@@ -195,7 +194,7 @@ impl Link {
     /// shows at the next use or at the sweep.
     pub(crate) fn park(&mut self) -> bool {
         self.parked = Instant::now();
-        !self.ended && !self.is_last
+        !self.ended && !self.is_last && self.wire.is_settled()
     }
 
     /// How long the connection has been in the pool.
@@ -203,8 +202,16 @@ impl Link {
         self.parked.elapsed()
     }
 
-    /// The bare socket after a 101, and what has been read from it already.
-    pub(crate) async fn into_tunnel(mut self: Box<Self>) -> (TcpStream, Bytes) {
+    /// Whether the connection can change its protocol.
+    pub(crate) fn can_tunnel(&self) -> bool {
+        matches!(self.wire, Wire::Http1 { .. })
+    }
+
+    /// The bare socket after a 101, and what has been read from it already. None where [`Self::can_tunnel`] said so.
+    pub(crate) async fn into_tunnel(mut self: Box<Self>) -> Option<(TcpStream, Bytes)> {
+        if !self.can_tunnel() {
+            return None;
+        }
         std::future::poll_fn(|cx| {
             if self.drive(cx) {
                 Poll::Ready(())
@@ -213,8 +220,11 @@ impl Link {
             }
         })
         .await;
-        let parts = self.connection.into_parts();
-        (parts.io.into_inner().stream, parts.read_buf)
+        let Wire::Http1 { connection, .. } = self.wire else {
+            return None;
+        };
+        let parts = connection.into_parts();
+        Some((parts.io.into_inner().stream, parts.read_buf))
     }
 }
 
@@ -251,7 +261,8 @@ fn blame_client(error: &hyper::Error) -> Failure {
 
 impl SendError {
     fn diagnose(mut error: Unsent, watch: Option<&BodyWatch>, heard: Heard) -> Self {
-        if let Some(request) = error.take_message() {
+        if let Some(mut request) = error.take_message() {
+            wire::from_http2(&mut request);
             return Self::Unsent(Box::new(request));
         }
         let error = error.into_error();

@@ -12,7 +12,7 @@ use crate::policy::state::AppMemory;
 use crate::policy::{Policy, Timeouts};
 use crate::settings::RouterSettings;
 use crate::stats::AppCounters;
-use crate::table::{AppState, RouteTable};
+use crate::table::{AppState, PortKind, RouteTable, Target};
 use crate::upstream::{InFlight, Instance, UpstreamState};
 
 /// What requests are routed by; replaced whole.
@@ -23,7 +23,7 @@ pub(crate) struct LiveTable {
     upstreams: Upstreams,
 }
 
-type Upstreams = HashMap<(i64, SocketAddr), Arc<UpstreamState>>;
+type Upstreams = HashMap<(i64, SocketAddr, PortKind), Arc<UpstreamState>>;
 
 /// One app of the table.
 #[derive(Debug)]
@@ -81,25 +81,17 @@ impl LiveTable {
             for &port in &route.ports {
                 let states = route.upstreams.iter().map(|upstream| {
                     let address = upstream.address(port);
-                    let known = previous.upstreams.get(&(upstream.instance, address));
+                    let key = (upstream.instance, address, port.kind);
+                    let known = previous.upstreams.get(&key);
                     let make = || {
                         let known = known.filter(|known| known.dyno == upstream.dyno);
                         known.cloned().unwrap_or_else(|| {
                             let instance = survivors.instance(upstream.instance);
-                            let dyno = upstream.dyno.clone();
-                            Arc::new(UpstreamState::new(
-                                upstream.instance,
-                                address,
-                                dyno,
-                                instance,
-                            ))
+                            let (id, dyno) = (upstream.instance, upstream.dyno.clone());
+                            Arc::new(UpstreamState::new(id, (address, port.kind), dyno, instance))
                         })
                     };
-                    Arc::clone(
-                        upstreams
-                            .entry((upstream.instance, address))
-                            .or_insert_with(make),
-                    )
+                    Arc::clone(upstreams.entry(key).or_insert_with(make))
                 });
                 ports.push(states.collect());
             }
@@ -125,7 +117,15 @@ impl LiveTable {
 
     /// The app that answers, and the position of the port mapping.
     pub(crate) fn find(&self, port: u16, host: &str, path: &str) -> Option<(&Arc<LiveApp>, usize)> {
-        let target = self.table.locate(port, host, path)?;
+        self.at(self.table.locate(port, host, path)?)
+    }
+
+    /// The app that a raw port belongs to, and the position of the port mapping.
+    pub(crate) fn find_raw(&self, kind: PortKind, port: u16) -> Option<(&Arc<LiveApp>, usize)> {
+        self.at(self.table.locate_raw(kind, port)?)
+    }
+
+    fn at(&self, target: Target) -> Option<(&Arc<LiveApp>, usize)> {
         Some((self.apps.get(target.app)?, target.port))
     }
 
@@ -138,7 +138,7 @@ impl LiveTable {
     }
 
     fn has(&self, instance: i64) -> bool {
-        self.upstreams.keys().any(|(id, _)| *id == instance)
+        self.upstreams.keys().any(|(id, _, _)| *id == instance)
     }
 }
 

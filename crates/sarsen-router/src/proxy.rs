@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,6 +20,7 @@ use crate::exchange::{Details, Exchange};
 use crate::failure::Failure;
 use crate::head::{self, RequestId, Voucher};
 use crate::host;
+use crate::http2;
 use crate::link::{Link, LinkedBody, SendError};
 use crate::listener::Front;
 use crate::live::{LiveApp, NoPick, Picked};
@@ -46,6 +47,8 @@ pub(crate) struct Peer {
     pub(crate) front: Arc<Front>,
     pub(crate) seat: Arc<Seat>,
     pub(crate) voucher: Voucher,
+    /// The host that the client named in the TLS handshake.
+    pub(crate) server_name: Option<Box<str>>,
     /// Counts the connection, or the tunnel that it became.
     pub(crate) _permit: OwnedSemaphorePermit,
     pub(crate) _place: Place,
@@ -65,26 +68,45 @@ enum Miss {
     Final(Failure),
 }
 
+impl Peer {
+    // What was agreed in the handshake holds for the host that was named there, and for those that share its
+    // certificate: clients rely on both.
+    fn may_ask_for(&self, host: &str) -> bool {
+        let (Some(named), Some(tls)) = (&self.server_name, &self.front.tls) else {
+            return true;
+        };
+        **named == *host || tls.certificates.are_shared(named, host)
+    }
+}
+
 /// Serves one request.
 pub(crate) async fn handle(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let busy = peer.seat.sit();
+    let is_http2 = request.version() == Version::HTTP_2;
+    let pace = is_http2.then(http2::pace).flatten();
     if let Some(answer) = peer.front.inner.challenges.answer(&request) {
-        return Ok(answer.map(|text| ResponseBody::page(text, busy)));
+        return Ok(answer.map(|text| ResponseBody::page(text, busy).paced(pace)));
     }
     let taste = Taste::of(request.headers());
     let request_id = head::request_id(request.headers());
     let mut exchange = Box::new(Exchange::new(Arc::clone(&peer.front.inner)));
     match forward(&peer, request, &request_id, &mut exchange).await {
-        Ok((answer, None)) => Ok(respond(&peer, answer, exchange, busy)),
+        Ok((answer, None)) => {
+            Ok(respond(&peer, answer, exchange, busy).map(|body| body.paced(pace)))
+        }
         Ok((answer, Some(client))) => {
-            Ok(respond_upgraded(&peer, answer, client, exchange, busy).await)
+            let mut response = respond_upgraded(&peer, answer, client, exchange, busy).await;
+            if is_http2 {
+                http2::open_tunnel(&mut response);
+            }
+            Ok(response.map(|body| body.paced(pace)))
         }
         Err(stop) => {
             let page = refuse(&stop, &mut exchange, taste, &request_id);
-            Ok(page.map(|page| ResponseBody::page(page, busy)))
+            Ok(page.map(|page| ResponseBody::page(page, busy).paced(pace)))
         }
     }
 }
@@ -139,20 +161,29 @@ async fn forward(
     );
     admit::adorn(&app.policy, &mut parts.headers);
     exchange.came_along(chain);
-    parts.version = http::Version::HTTP_11;
+    parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    let request = Request::from_parts(parts, RequestBody::new(incoming, app.policy.max_body));
+    let body = RequestBody::new(incoming, app.policy.max_body);
+    if !body.is_empty() && !parts.headers.contains_key(CONTENT_LENGTH) {
+        // Said in so many words, because a GET would lose its body otherwise.
+        let chunked = const { HeaderValue::from_static("chunked") };
+        parts.headers.insert(TRANSFER_ENCODING, chunked);
+    }
+    let request = Request::from_parts(parts, body);
     let answer = send(peer, request, exchange).await?;
     let is_upgrade = answer.response.status() == StatusCode::SWITCHING_PROTOCOLS;
     match (is_upgrade, client) {
-        (true, Some(client)) => Ok((answer, Some(client))),
-        (true, None) => Err(Failure::BadResponse.into()),
+        (true, Some(client)) if answer.link.can_tunnel() => Ok((answer, Some(client))),
+        (true, _) => Err(Failure::BadResponse.into()),
         (false, _) => Ok((answer, None)),
     }
 }
 
 // Refuses what has two meanings, and makes the target relative.
 fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<(), Failure> {
+    if request.version() == Version::HTTP_2 {
+        return http2::settle(request);
+    }
     if request.method() == Method::CONNECT {
         return Err(Failure::Forbidden);
     }
@@ -201,6 +232,9 @@ fn reach(
     exchange: &mut Exchange,
 ) -> Result<Arc<LiveApp>, Failure> {
     let host = host_of(request.headers()).ok_or(Failure::BadRequest)?;
+    if !peer.may_ask_for(&host) {
+        return Err(Failure::Misdirected);
+    }
     let live = peer.front.inner.live.load();
     let found = live.find(peer.front.port, &host, request.uri().path());
     let (app, _) = found.ok_or(Failure::UnknownHost)?;
@@ -218,7 +252,8 @@ fn visit(peer: &Peer, headers: &HeaderMap) -> Visit {
             .get("x-forwarded-proto")
             .is_some_and(|v| v == "https")
     };
-    let scheme = if peer.voucher.is_trusted && says_https() {
+    let is_tls = peer.front.tls.is_some();
+    let scheme = if is_tls || peer.voucher.is_trusted && says_https() {
         Scheme::Https
     } else {
         Scheme::Http
@@ -321,7 +356,7 @@ async fn ask(
         }
     }
     let start = Instant::now();
-    let mut link = match Link::connect(upstream.address, settings.connect_timeout).await {
+    let mut link = match Link::connect(upstream, settings.connect_timeout).await {
         Ok(link) => link,
         Err(failure) => {
             upstream.refused();
@@ -355,7 +390,7 @@ fn respond(
     let (mut parts, incoming) = answer.response.into_parts();
     let link = answer.link.after(&parts);
     head::prepare_response(&mut parts.headers, inner.via.as_ref(), None);
-    parts.version = http::Version::HTTP_11;
+    parts.version = Version::HTTP_11;
     parts.extensions.clear();
     let squeezer = match (exchange.policy(), exchange.shape()) {
         (Some(policy), Some(shape)) => shape.answer(policy, &mut parts, answer.upstream.id),
@@ -377,16 +412,17 @@ async fn respond_upgraded(
     let (mut parts, _) = answer.response.into_parts();
     let protocol = parts.headers.get(http::header::UPGRADE).cloned();
     head::prepare_response(&mut parts.headers, front.inner.via.as_ref(), protocol);
-    parts.version = http::Version::HTTP_11;
+    parts.version = Version::HTTP_11;
     parts.extensions.clear();
     exchange.answered(parts.status);
-    let (upstream, early) = answer.link.into_tunnel().await;
-    let tunnel = Tunnel {
-        client,
-        upstream,
-        early,
-        exchange,
-    };
-    front.tasks.spawn(tunnel::run(tunnel, Arc::clone(peer)));
+    if let Some((upstream, early)) = answer.link.into_tunnel().await {
+        let tunnel = Tunnel {
+            client,
+            upstream,
+            early,
+            exchange,
+        };
+        front.tasks.spawn(tunnel::run(tunnel, Arc::clone(peer)));
+    }
     Response::from_parts(parts, ResponseBody::page(bytes::Bytes::new(), busy))
 }

@@ -7,17 +7,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::acme::Challenges;
-use crate::listener;
+use crate::listener::{self, Port, Tls};
 use crate::live::{LiveTable, Survivors};
 use crate::settings::RouterSettings;
 use crate::stats::{RouterCounters, RouterStats};
 use crate::table::RouteTable;
 use crate::tls::Certificates;
+use crate::udp;
 use crate::workers::Workers;
 
 #[cfg(test)]
@@ -195,7 +197,40 @@ impl Router {
         listener: TcpListener,
         shutdown: CancellationToken,
     ) -> io::Result<()> {
-        listener::serve(Arc::clone(&self.inner), listener, shutdown).await
+        listener::serve(Arc::clone(&self.inner), listener, Port::Http, shutdown).await
+    }
+
+    /// Like [`Self::serve`], for requests inside TLS, with the certificates of [`Self::certificates`].
+    pub async fn serve_tls(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        let certificates = self.certificates().clone();
+        let config = certificates.server_config().map_err(io::Error::other)?;
+        let port = Port::Https(Tls {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            certificates,
+        });
+        listener::serve(Arc::clone(&self.inner), listener, port, shutdown).await
+    }
+
+    /// Passes connections on to the app that has this port as [`PortKind::Tcp`](crate::PortKind), until told to stop.
+    pub async fn serve_tcp(
+        &self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        listener::serve(Arc::clone(&self.inner), listener, Port::Tcp, shutdown).await
+    }
+
+    /// Passes datagrams on to the app that has this port as [`PortKind::Udp`](crate::PortKind), until told to stop.
+    pub async fn serve_udp(
+        &self,
+        socket: UdpSocket,
+        shutdown: CancellationToken,
+    ) -> io::Result<()> {
+        udp::serve(Arc::clone(&self.inner), socket, shutdown).await
     }
 
     /// The counters as they are now.

@@ -9,6 +9,8 @@ use crate::{AccessLog, TrustedProxies};
 pub struct RouterSettings {
     /// From the first byte of a request to the end of its head; then 408. 30 s.
     pub head_timeout: Duration,
+    /// For a TLS handshake. 10 s.
+    pub handshake_timeout: Duration,
     /// How long a client's connection may rest between two requests. 75 s.
     pub keep_alive_timeout: Duration,
     /// For one attempt to connect to an upstream. 5 s.
@@ -36,6 +38,14 @@ pub struct RouterSettings {
     pub via: Option<String>,
     /// Proxies in front whose `X-Forwarded-*` headers are believed. None.
     pub trusted_proxies: TrustedProxies,
+    /// Load balancers in front that begin every connection with a PROXY protocol header. None.
+    pub proxy_protocol: TrustedProxies,
+    /// The longest silence on a raw TCP connection. 1 h: databases and brokers rest for long.
+    pub tcp_idle_timeout: Duration,
+    /// How long the answers to a UDP client's datagrams find their way back. 60 s.
+    pub udp_idle_timeout: Duration,
+    /// Clients of one UDP port at a time; beyond, the one silent for longest makes way. 4096.
+    pub udp_sessions: usize,
     /// Where a line per request goes. Nowhere.
     pub access_log: AccessLog,
 }
@@ -44,6 +54,7 @@ impl Default for RouterSettings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(60),
@@ -57,6 +68,10 @@ impl Default for RouterSettings {
             pool_idle_timeout: Duration::from_secs(55),
             via: None,
             trusted_proxies: TrustedProxies::none(),
+            proxy_protocol: TrustedProxies::none(),
+            tcp_idle_timeout: Duration::from_secs(3600),
+            udp_idle_timeout: Duration::from_secs(60),
+            udp_sessions: 4096,
             access_log: AccessLog::none(),
         }
     }

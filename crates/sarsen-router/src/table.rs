@@ -29,13 +29,39 @@ pub struct AppRoute {
     pub policy: Arc<Policy>,
 }
 
-/// Requests to `host_port` of this machine go to `container_port` of the app's containers.
+/// What comes to `host_port` of this machine goes to `container_port` of the app's containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RoutePort {
     /// The port that clients connect to.
     pub host_port: u16,
     /// The port that the containers listen on.
     pub container_port: u16,
+    /// What the containers are spoken to in.
+    pub kind: PortKind,
+}
+
+/// What is spoken to the containers behind a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PortKind {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/2 in the clear, as gRPC servers want it.
+    Http2,
+    /// Bytes: whoever connects to the port is connected to the app, by whatever name he came.
+    Tcp,
+    /// Datagrams, likewise.
+    Udp,
+}
+
+impl RoutePort {
+    /// Requests that go to the containers as HTTP/1.1.
+    pub const fn http(host_port: u16, container_port: u16) -> Self {
+        Self {
+            host_port,
+            container_port,
+            kind: PortKind::Http,
+        }
+    }
 }
 
 /// One container that may get traffic.
@@ -83,6 +109,8 @@ pub struct Route<'a> {
 pub struct RouteTable {
     apps: Vec<AppRoute>,
     ports: HashMap<u16, PortTable>,
+    // Ports that belong to one app, whatever the name.
+    raw: HashMap<(PortKind, u16), Target>,
 }
 
 /// Positions in the table: of the app, and of the mapping within the app.
@@ -108,17 +136,29 @@ impl RouteTable {
     /// Builds the table.
     pub fn new(apps: Vec<AppRoute>) -> Self {
         let mut ports: HashMap<u16, PortTable> = HashMap::new();
+        let mut raw = HashMap::new();
         for (app, route) in apps.iter().enumerate() {
             for (port, mapping) in route.ports.iter().enumerate() {
+                let target = Target { app, port };
+                if matches!(mapping.kind, PortKind::Tcp | PortKind::Udp) {
+                    raw.entry((mapping.kind, mapping.host_port))
+                        .or_insert(target);
+                    continue;
+                }
                 let table = ports.entry(mapping.host_port).or_default();
                 let path = route.policy.path.as_ref().map_or("", |path| path.as_str());
                 for host in &route.hosts {
-                    table.claim(host, path, Target { app, port });
+                    table.claim(host, path, target);
                 }
             }
         }
         claim_redirects(&apps, &mut ports);
-        Self { apps, ports }
+        Self { apps, ports, raw }
+    }
+
+    /// The app that a raw port belongs to.
+    pub(crate) fn locate_raw(&self, kind: PortKind, port: u16) -> Option<Target> {
+        self.raw.get(&(kind, port)).copied()
     }
 
     /// The app that answers to a `Host` header on a port: the exact name, else the longest wildcard, else the catch-all.

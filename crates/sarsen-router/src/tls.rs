@@ -56,6 +56,15 @@ impl Certificates {
         self.0.set.load().find(host).is_some()
     }
 
+    /// Whether two hosts are shown the same certificates, so that a connection made for one of them serves the other.
+    pub(crate) fn are_shared(&self, one: &str, other: &str) -> bool {
+        let set = self.0.set.load();
+        match (set.find(Some(one)), set.find(Some(other))) {
+            (Some(one), Some(other)) => one.are(other),
+            (_, _) => false,
+        }
+    }
+
     /// Answers TLS-ALPN-01 for a host until the guard is dropped.
     #[must_use = "the challenge is answered until this is dropped"]
     pub fn answer_challenge(&self, host: &str, pair: &KeyPair) -> ChallengeGuard {

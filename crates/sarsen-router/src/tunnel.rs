@@ -8,9 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +17,7 @@ use crate::client_io::ClientIo;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::proxy::Peer;
+use crate::stream::Stream;
 
 const CHUNK: usize = 16 * 1024;
 
@@ -31,8 +31,20 @@ pub(crate) struct Tunnel {
     pub(crate) exchange: Box<Exchange>,
 }
 
+/// What ends a tunnel that does not end by itself.
 #[derive(Debug)]
-struct Traffic {
+pub(crate) struct Limits {
+    /// The longest silence.
+    pub(crate) idle: Duration,
+    /// How long it may go on when the router stops.
+    pub(crate) patience: Duration,
+    pub(crate) cut: CancellationToken,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What passed through a tunnel, and when.
+#[derive(Debug)]
+pub(crate) struct Traffic {
     start: Instant,
     // Milliseconds after `start`.
     last: AtomicU64,
@@ -43,7 +55,7 @@ struct Traffic {
 pub(crate) async fn run(tunnel: Tunnel, peer: Arc<Peer>) {
     let Tunnel {
         client,
-        mut upstream,
+        upstream,
         early,
         mut exchange,
     } = tunnel;
@@ -51,33 +63,61 @@ pub(crate) async fn run(tunnel: Tunnel, peer: Arc<Peer>) {
         return;
     };
     let in_flight = in_flight.into_tunnel();
-    let (mut client, late) = match client.await.map(|c| c.downcast::<TokioIo<ClientIo>>()) {
-        Ok(Ok(parts)) => (parts.io.into_inner().into_stream(), parts.read_buf),
-        Ok(Err(_)) | Err(_) => return,
-    };
     let traffic = Traffic::new();
-    let patience = exchange.settings().tunnel_patience;
-    let idle = exchange.settings().tunnel_idle_timeout;
-    let (from_client, to_client) = client.split();
-    let (from_upstream, to_upstream) = upstream.split();
-    let both = async {
-        tokio::try_join!(
-            pump(late, from_client, to_upstream, &traffic),
-            pump(early, from_upstream, to_client, &traffic),
-        )
+    let limits = Limits {
+        idle: exchange.settings().tunnel_idle_timeout,
+        patience: exchange.settings().tunnel_patience,
+        cut: in_flight.cut(),
+        stop: peer.front.stop.clone(),
     };
-    let failure = tokio::select! {
-        done = both => done.err().map(|_| Failure::Interrupted),
-        () = traffic.silence(idle) => Some(Failure::Idle),
-        () = in_flight.cut().cancelled_owned() => Some(Failure::Interrupted),
-        () = stopped(&peer.front.stop, patience) => Some(Failure::Interrupted),
+    let upstream = (upstream, early);
+    let Ok(client) = client.await else {
+        return;
     };
-    exchange.add_bytes(traffic.bytes.load(Ordering::Relaxed));
+    let failure = match client.downcast::<TokioIo<ClientIo>>() {
+        Ok(parts) => match parts.io.into_inner().into_stream() {
+            Stream::Plain(client) => {
+                bridge((client, parts.read_buf), upstream, &traffic, limits).await
+            }
+            client @ Stream::Tls(_) => {
+                bridge((client, parts.read_buf), upstream, &traffic, limits).await
+            }
+        },
+        // A stream of HTTP/2.
+        Err(stream) => {
+            let client = (TokioIo::new(stream), Bytes::new());
+            bridge(client, upstream, &traffic, limits).await
+        }
+    };
+    exchange.add_bytes(traffic.bytes());
     match failure {
         None => exchange.finish(),
         Some(failure) => exchange.fail(failure),
     }
     drop(in_flight);
+}
+
+/// Passes bytes both ways, each side's first ones first, until both sides are done or a limit is reached.
+pub(crate) async fn bridge(
+    (client, late): (impl AsyncRead + AsyncWrite, Bytes),
+    (mut upstream, early): (TcpStream, Bytes),
+    traffic: &Traffic,
+    limits: Limits,
+) -> Option<Failure> {
+    let (from_client, to_client) = tokio::io::split(client);
+    let (from_upstream, to_upstream) = upstream.split();
+    let both = async {
+        tokio::try_join!(
+            pump(late, from_client, to_upstream, traffic),
+            pump(early, from_upstream, to_client, traffic),
+        )
+    };
+    tokio::select! {
+        done = both => done.err().map(|_| Failure::Interrupted),
+        () = traffic.silence(limits.idle) => Some(Failure::Idle),
+        () = limits.cut.cancelled_owned() => Some(Failure::Interrupted),
+        () = stopped(&limits.stop, limits.patience) => Some(Failure::Interrupted),
+    }
 }
 
 async fn stopped(stop: &CancellationToken, patience: Duration) {
@@ -88,8 +128,8 @@ async fn stopped(stop: &CancellationToken, patience: Duration) {
 // Passes on what was read already, then the rest, then the end.
 async fn pump(
     first: Bytes,
-    mut from: ReadHalf<'_>,
-    mut to: WriteHalf<'_>,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
     traffic: &Traffic,
 ) -> io::Result<()> {
     if !first.is_empty() {
@@ -110,12 +150,17 @@ async fn pump(
 // ===== impl Traffic =====
 
 impl Traffic {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
             last: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         }
+    }
+
+    /// Bytes of both directions.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     fn note(&self, bytes: usize) {

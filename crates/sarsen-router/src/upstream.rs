@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::link::Link;
+use crate::table::PortKind;
 use crate::workers;
 
 /// How long an upstream that refused a connection is passed over while others are left.
@@ -32,6 +33,7 @@ pub(crate) struct UpstreamState {
     /// The row of the store that the container was started for.
     pub(crate) id: i64,
     pub(crate) address: SocketAddr,
+    pub(crate) kind: PortKind,
     pub(crate) dyno: String,
     pub(crate) instance: Arc<Instance>,
     // One per thread that serves connections.
@@ -108,10 +110,16 @@ impl Instance {
 // ===== impl UpstreamState =====
 
 impl UpstreamState {
-    pub(crate) fn new(id: i64, address: SocketAddr, dyno: String, instance: Arc<Instance>) -> Self {
+    pub(crate) fn new(
+        id: i64,
+        (address, kind): (SocketAddr, PortKind),
+        dyno: String,
+        instance: Arc<Instance>,
+    ) -> Self {
         Self {
             id,
             address,
+            kind,
             dyno,
             instance,
             pools: (0..workers::count()).map(|_| Mutex::default()).collect(),

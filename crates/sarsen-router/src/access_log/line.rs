@@ -21,6 +21,7 @@ pub(crate) struct Line<'a> {
     pub(crate) service: Option<Duration>,
     pub(crate) status: u16,
     pub(crate) bytes: Option<u64>,
+    pub(crate) protocol: &'a str,
 }
 
 /// Text between double quotes, with whatever could end the quotes or the line escaped.
@@ -89,7 +90,7 @@ impl fmt::Display for Line<'_> {
         if let Some(bytes) = self.bytes {
             write!(f, "{bytes}")?;
         }
-        f.write_str(" protocol=http\n")
+        writeln!(f, " protocol={}", self.protocol)
     }
 }
 

@@ -23,6 +23,7 @@ fn line<'a>() -> Line<'a> {
         service: Some(Duration::from_millis(18)),
         status: 200,
         bytes: Some(13),
+        protocol: "http",
     }
 }
 

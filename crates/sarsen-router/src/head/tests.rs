@@ -26,6 +26,7 @@ enum Proxy {
 
 fn voucher(proxy: Proxy) -> Voucher {
     Voucher {
+        proto: HeaderValue::from_static("http"),
         client: HeaderValue::from_static("9.9.9.9"),
         is_trusted: matches!(proxy, Proxy::Trusted),
         port: HeaderValue::from_static("80"),

@@ -8,10 +8,7 @@ fn app(name: &str, hosts: &[&str], ports: &[(u16, u16)]) -> AppRoute {
         hosts: hosts.iter().map(|h| h.parse().unwrap()).collect(),
         ports: ports
             .iter()
-            .map(|&(host_port, container_port)| RoutePort {
-                host_port,
-                container_port,
-            })
+            .map(|&(host, container)| RoutePort::http(host, container))
             .collect(),
         upstreams: Vec::new(),
         state: AppState::Serving,
@@ -89,4 +86,25 @@ fn the_mapping_gives_the_upstreams_port() {
         upstream.address(route.port),
         "172.17.0.2:3000".parse().unwrap()
     );
+}
+
+#[test]
+fn raw_ports_belong_to_one_app_whatever_its_names() {
+    let raw = |kind, host_port| RoutePort {
+        kind,
+        ..RoutePort::http(host_port, 5432)
+    };
+    let mut first = app("first", &[], &[]);
+    first.ports = vec![raw(PortKind::Tcp, 5432), raw(PortKind::Udp, 53)];
+    let mut second = app("second", &["_"], &[(80, 5000)]);
+    second
+        .ports
+        .extend([raw(PortKind::Tcp, 5432), raw(PortKind::Tcp, 53)]);
+    let table = RouteTable::new(vec![first, second]);
+    let app_at = |kind, port| table.locate_raw(kind, port).map(|target| target.app);
+    assert_eq!(app_at(PortKind::Tcp, 5432), Some(0));
+    assert_eq!(app_at(PortKind::Tcp, 53), Some(1));
+    assert_eq!(app_at(PortKind::Udp, 53), Some(0));
+    assert_eq!(app_at(PortKind::Udp, 5432), None);
+    assert!(table.find(5432, "any.test", "/").is_none());
 }

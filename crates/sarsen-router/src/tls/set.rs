@@ -85,6 +85,10 @@ impl CertificateSet {
 }
 
 impl Candidates {
+    pub(crate) fn are(&self, others: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &others.0)
+    }
+
     pub(crate) fn choose(
         &self,
         host: Option<&str>,

@@ -10,7 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{AppRoute, AppState, RoutePort, RouteTable, Router, RouterSettings, Upstream};
+use crate::{
+    AppRoute, AppState, PortKind, RoutePort, RouteTable, Router, RouterSettings, Upstream,
+};
 
 /// A bound for everything that should happen at once.
 pub(super) const SOON: Duration = Duration::from_secs(5);
@@ -48,13 +50,26 @@ pub(super) struct Message {
 
 impl Site {
     pub(super) async fn start(settings: RouterSettings) -> Self {
+        Self::start_by(settings, |router, listener, stop| async move {
+            router.serve(listener, stop).await.unwrap();
+        })
+        .await
+    }
+
+    /// A site whose port is served in another way.
+    pub(super) async fn start_by<F>(
+        settings: RouterSettings,
+        serve: impl FnOnce(Router, TcpListener, CancellationToken) -> F,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let router = Router::new(settings);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let (serving, shutdown) = (router.clone(), stop.clone());
-        tasks.spawn(async move { serving.serve(listener, shutdown).await.unwrap() });
+        tasks.spawn(serve(router.clone(), listener, stop.clone()));
         Self {
             router,
             port,
@@ -75,6 +90,15 @@ impl Site {
     }
 
     pub(super) fn route_as(&self, state: AppState, instances: &[(i64, SocketAddr)]) {
+        self.route_kind(PortKind::Http, state, instances);
+    }
+
+    pub(super) fn route_kind(
+        &self,
+        kind: PortKind,
+        state: AppState,
+        instances: &[(i64, SocketAddr)],
+    ) {
         let upstream = |&(instance, address): &(i64, SocketAddr)| Upstream {
             instance,
             dyno: format!("web.{instance}"),
@@ -84,8 +108,11 @@ impl Site {
             app: "app".parse().unwrap(),
             hosts: vec!["app.test".parse().unwrap()],
             ports: vec![RoutePort {
-                host_port: self.port,
-                container_port: instances.first().map_or(1, |(_, address)| address.port()),
+                kind,
+                ..RoutePort::http(
+                    self.port,
+                    instances.first().map_or(1, |(_, address)| address.port()),
+                )
             }],
             upstreams: instances.iter().map(upstream).collect(),
             state,
@@ -298,6 +325,12 @@ impl Wire {
     pub(super) async fn hear_bytes(&mut self, count: usize) -> String {
         while self.buffer.len() < count && self.more().await > 0 {}
         self.take(count.min(self.buffer.len()))
+    }
+
+    /// Whatever comes until the end of the connection, text or not.
+    pub(super) async fn raw_to_end(&mut self) -> Vec<u8> {
+        while self.more().await > 0 {}
+        std::mem::take(&mut self.buffer)
     }
 
     /// Whether the other end has closed the connection, with nothing more to say.

@@ -24,10 +24,10 @@ fn app(site: &Site, name: &str, host: &str, policy: Policy, backends: &[&Backend
     AppRoute {
         app: name.parse().unwrap(),
         hosts: vec![host.parse().unwrap()],
-        ports: vec![RoutePort {
-            host_port: site.port,
-            container_port: backends.first().map_or(1, |b| b.address.port()),
-        }],
+        ports: vec![RoutePort::http(
+            site.port,
+            backends.first().map_or(1, |b| b.address.port()),
+        )],
         upstreams: backends.iter().enumerate().map(upstream).collect(),
         state: AppState::Serving,
         policy: Arc::new(policy),
@@ -518,7 +518,7 @@ proptest! {
         let apps = list.iter().enumerate().map(|(n, prefix)| AppRoute {
             app: format!("a{n}").parse().unwrap(),
             hosts: vec!["x.test".parse().unwrap()],
-            ports: vec![RoutePort { host_port: 80, container_port: 1 }],
+            ports: vec![RoutePort::http(80, 1)],
             upstreams: Vec::new(),
             state: AppState::Serving,
             policy: Arc::new(Policy { path: Some(prefix.parse().unwrap()), ..Policy::default() }),

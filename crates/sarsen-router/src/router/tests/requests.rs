@@ -73,10 +73,7 @@ async fn hosts_and_ports_choose_the_app_and_the_containers_port() {
     let app = |name: &str, host: &str, backend: &Backend| AppRoute {
         app: name.parse().unwrap(),
         hosts: vec![host.parse().unwrap()],
-        ports: vec![RoutePort {
-            host_port: site.port,
-            container_port: backend.address.port(),
-        }],
+        ports: vec![RoutePort::http(site.port, backend.address.port())],
         upstreams: vec![Upstream {
             instance: 1,
             dyno: "web.1".to_owned(),
