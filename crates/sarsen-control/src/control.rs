@@ -62,6 +62,10 @@ pub struct ControlSettings {
     pub http_port: u16,
     /// That port as people see it: another one when something in front forwards.
     pub http_public_port: u16,
+    /// The port where the router takes requests inside TLS, which a mapping's port 443 means; none when it does not.
+    pub https_port: Option<u16>,
+    /// That port as people see it.
+    pub https_public_port: Option<u16>,
     /// `dokku@host`-style remotes: host and port to show to people.
     pub ssh_host: String,
     /// The port of the SSH listener.

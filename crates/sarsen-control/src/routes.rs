@@ -1,19 +1,24 @@
 //! Routes: what the store wants and the catalog knows becomes the router's table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use sarsen_domain::{AppName, Domain, Health, PortMapping, Scheme, Service};
-use sarsen_router::{AppRoute, AppState, Policy, PortKind, RoutePort, RouteTable, Upstream};
+use sarsen_domain::{AppName, Domain, Health, PortMapping, Service};
+use sarsen_router::{AppRoute, AppState, Policy, RouteTable, Upstream};
 use sarsen_store::{AppDomains, Instance, Scope};
-use tokio::net::TcpListener;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::policies::Wishes;
 use crate::verbs::network;
 use crate::verbs::proxy::ProxyView;
+
+mod doors;
+mod ports;
+
+pub(crate) use doors::ExtraListeners;
+pub(crate) use ports::MainPorts;
 
 /// Everything the routes depend on but the catalog.
 pub(crate) struct RoutingView {
@@ -27,8 +32,8 @@ pub(crate) struct RoutingView {
     pub live: Vec<Instance>,
     /// What owners want beyond routes.
     pub wishes: Wishes,
-    /// The port that a mapping's 80 stands for.
-    pub http_port: u16,
+    /// The ports that a mapping's 80 and 443 stand for.
+    pub main: MainPorts,
     /// What `proxy:set` and `proxy:disable` say.
     pub proxy: ProxyView,
 }
@@ -70,7 +75,7 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
         .map(|app| AppRoute {
             app: app.app.clone(),
             hosts: hosts(app, &view.global),
-            ports: ports(view, &app.app),
+            ports: ports::of(view, &app.app),
             upstreams: upstreams
                 .remove(&app.app)
                 .map(|found| found.into_values().collect())
@@ -127,49 +132,6 @@ fn effective_domains(app: &AppName, own: &[Domain], global: &[Domain]) -> Vec<Do
         .collect()
 }
 
-fn ports(view: &RoutingView, app: &AppName) -> Vec<RoutePort> {
-    let fallback = [PortMapping {
-        scheme: Scheme::Http,
-        host: 80,
-        container: 5000,
-    }];
-    let own = view.ports.get(app).filter(|own| !own.is_empty());
-    let mappings = own
-        .or_else(|| view.detected.get(app))
-        .map_or(fallback.as_slice(), Vec::as_slice);
-    // Mappings that a user made say everything themselves.
-    let chosen = view.proxy.port(app).filter(|_| own.is_none());
-    let mut ports: Vec<_> = mappings
-        .iter()
-        .filter(|mapping| mapping.scheme == Scheme::Http)
-        .map(|mapping| RoutePort {
-            host_port: match (mapping.host, chosen) {
-                (80, Some(chosen)) if chosen != 80 => chosen,
-                (80, _) => view.http_port,
-                (host, _) => host,
-            },
-            container_port: mapping.container,
-            kind: PortKind::Http,
-        })
-        .collect();
-    // An image that exposes 8080 asks for that port on the host; people expect the app's name to work as well.
-    if own.is_none()
-        && chosen.is_none()
-        && !ports.iter().any(|port| port.host_port == view.http_port)
-    {
-        let first = ports.first().copied();
-        ports.extend(first.map(|first| RoutePort {
-            host_port: view.http_port,
-            ..first
-        }));
-    }
-    ports
-}
-
-/// The router's listeners beside the main one, by port.
-#[derive(Default)]
-pub(crate) struct ExtraListeners(Mutex<BTreeMap<u16, DropGuard>>);
-
 impl Control {
     /// Recomputes the routes and swaps the table.
     pub async fn refresh_routes(&self) -> Outcome {
@@ -224,7 +186,7 @@ impl Control {
             detected: self.store.releases().live_ports().await?,
             live: self.store.instances().live_web().await?,
             wishes: self.wishes().await?,
-            http_port: self.settings.http_port,
+            main: self.main_ports(),
         })
     }
 
@@ -249,127 +211,6 @@ impl Control {
         }
         let global = self.store.domains().list(&Scope::Global).await?;
         Ok(effective_domains(app, &own, &global))
-    }
-
-    /// The addresses that an app answers at, best first.
-    pub(crate) async fn urls(&self, app: &AppName) -> Outcome<Vec<String>> {
-        let own = self.store.ports().list(app).await?;
-        let main = self.settings.http_public_port;
-        let mut ports: Vec<u16> = own
-            .iter()
-            .filter(|mapping| mapping.scheme == Scheme::Http)
-            .map(|mapping| {
-                if mapping.host == 80 {
-                    main
-                } else {
-                    mapping.host
-                }
-            })
-            .collect();
-        if own.is_empty() {
-            let chosen = crate::verbs::proxy::CONCERN
-                .effective(self, app, "proxy-port")
-                .await?;
-            ports.push(
-                chosen
-                    .parse()
-                    .ok()
-                    .filter(|port| *port != 80)
-                    .unwrap_or(main),
-            );
-        }
-        let domains = if self.store.domains().vhosts_enabled(app).await? {
-            self.app_domains(app).await?
-        } else {
-            Vec::new()
-        };
-        let named: Vec<_> = domains
-            .iter()
-            .filter(|domain| !domain.is_catch_all())
-            .collect();
-        let url = |domain: &Domain, port: u16| match port {
-            80 => format!("http://{domain}"),
-            other => format!("http://{domain}:{other}"),
-        };
-        Ok(ports
-            .iter()
-            .flat_map(|port| named.iter().map(|domain| url(domain, *port)))
-            .collect())
-    }
-
-    /// Refuses mappings whose host port another program holds.
-    pub(crate) async fn check_ports_can_be_opened(&self, mappings: &[PortMapping]) -> Outcome {
-        for port in mappings.iter().map(|mapping| mapping.host) {
-            self.check_port_can_be_opened(port).await?;
-        }
-        Ok(())
-    }
-
-    /// Refuses a port that another program holds.
-    pub(crate) async fn check_port_can_be_opened(&self, port: u16) -> Outcome {
-        if port == 80 || port == self.settings.http_port || self.extra_listeners.has(port) {
-            return Ok(());
-        }
-        let bound = TcpListener::bind((self.settings.http_ip, port)).await;
-        bound.map(|_| ()).map_err(|error| {
-            Failure::new(format!("Port {port} of this host cannot be used: {error}"))
-        })
-    }
-
-    /// Opens the ports that routes name beside the main one, and closes those that none names any more.
-    async fn open_ports(&self, view: &RoutingView, routes: &[AppRoute]) {
-        // A port that only an image asks for is reached by the app's name: opening it would let any image choose.
-        let asked_for =
-            |app: &AppName| view.ports.contains_key(app) || view.proxy.port(app).is_some();
-        let mapped: BTreeSet<u16> = routes
-            .iter()
-            .filter(|route| asked_for(&route.app))
-            .flat_map(|route| route.ports.iter().map(|port| port.host_port))
-            .filter(|port| *port != self.settings.http_port)
-            .collect();
-        self.extra_listeners.keep_only(&mapped);
-        for port in mapped
-            .into_iter()
-            .filter(|port| !self.extra_listeners.has(*port))
-        {
-            match TcpListener::bind((self.settings.http_ip, port)).await {
-                Ok(listener) => self.serve_extra(port, listener),
-                Err(error) => {
-                    tracing::error!(port, %error, "cannot open port {port} for an app's port mapping")
-                }
-            }
-        }
-    }
-
-    fn serve_extra(&self, port: u16, listener: TcpListener) {
-        let stop = self.shutdown.child_token();
-        let (router, token) = (self.router.clone(), stop.clone());
-        self.tasks.spawn(async move {
-            if let Err(error) = router.serve(listener, token).await {
-                tracing::error!(port, %error, "port {port} is served no longer");
-            }
-        });
-        self.extra_listeners
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(port, stop.drop_guard());
-    }
-}
-
-impl ExtraListeners {
-    fn has(&self, port: u16) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(&port)
-    }
-
-    fn keep_only(&self, ports: &BTreeSet<u16>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|port, _| ports.contains(port));
     }
 }
 

@@ -34,6 +34,7 @@ pub struct Config {
     pub control: ControlConfig,
     pub ssh: SshConfig,
     pub http: HttpConfig,
+    pub https: HttpsConfig,
     pub acme: AcmeConfig,
     pub web: WebConfig,
     pub docker: DockerConfig,
@@ -83,8 +84,18 @@ pub struct HttpConfig {
     pub max_head: Bytes,
     pub max_connections: usize,
     pub trusted_proxies: Proxies,
+    pub proxy_protocol: Proxies,
+    pub tcp_idle_timeout: Duration,
+    pub udp_idle_timeout: Duration,
     pub access_log: Option<PathBuf>,
     pub access_log_max: Bytes,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpsConfig {
+    pub listen: Vec<SocketAddr>,
+    pub public_port: Option<u16>,
+    pub handshake_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -164,6 +175,11 @@ impl Default for Config {
             },
             ssh: SshConfig::default(),
             http: HttpConfig::default(),
+            https: HttpsConfig {
+                listen: Vec::new(),
+                public_port: None,
+                handshake_timeout: sarsen_router::RouterSettings::default().handshake_timeout,
+            },
             acme: AcmeConfig::default(),
             web: WebConfig {
                 listen: Some(([127, 0, 0, 1], 8180).into()),
@@ -217,6 +233,9 @@ impl Default for HttpConfig {
             max_head: Bytes(usual.max_head_bytes as u64),
             max_connections: usual.max_connections,
             trusted_proxies: Proxies::default(),
+            proxy_protocol: Proxies::default(),
+            tcp_idle_timeout: usual.tcp_idle_timeout,
+            udp_idle_timeout: usual.udp_idle_timeout,
             access_log: Some(PathBuf::from("logs/access.log")),
             access_log_max: Bytes(100 << 20),
         }
@@ -270,13 +289,17 @@ impl Config {
                 found.push(format!("{key} is empty: name at least one address"));
             }
         }
-        let mut ports = self.http.listen.iter().map(SocketAddr::port);
-        let first = ports.next();
-        if ports.any(|port| Some(port) != first) {
-            found.push(
-                "http.listen names different ports: apps are reached on one port, on any number of addresses"
-                    .to_owned(),
-            );
+        for (key, list) in [
+            ("http.listen", &self.http.listen),
+            ("https.listen", &self.https.listen),
+        ] {
+            let mut ports = list.iter().map(SocketAddr::port);
+            let first = ports.next();
+            if ports.any(|port| Some(port) != first) {
+                found.push(format!(
+                    "{key} names different ports: apps are reached on one port, on any number of addresses"
+                ));
+            }
         }
         if self.build.silence_limit > self.build.time_limit {
             found.push(

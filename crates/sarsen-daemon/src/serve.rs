@@ -193,6 +193,14 @@ fn start_doors(
             }
         });
     }
+    for listener in listeners.https {
+        let (router, token) = (daemon.router.clone(), token());
+        components.start("the router (HTTPS)", async move {
+            if let Err(error) = router.serve_tls(listener, token).await {
+                tracing::error!(%error, "the router cannot serve HTTPS");
+            }
+        });
+    }
     for (server, listener) in daemon.take_ssh_servers().into_iter().zip(listeners.ssh) {
         components.start("the ssh server", server.run(listener, token()));
     }

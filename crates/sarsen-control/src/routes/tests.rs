@@ -28,7 +28,10 @@ fn view(name: &str) -> RoutingView {
         detected: BTreeMap::from([(app(name), vec!["http:80:5000".parse().unwrap()])]),
         live: Vec::new(),
         wishes: Wishes::default(),
-        http_port: 8080,
+        main: MainPorts {
+            http: 8080,
+            https: None,
+        },
         proxy: ProxyView::default(),
     }
 }

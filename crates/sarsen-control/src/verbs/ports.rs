@@ -1,7 +1,7 @@
 //! Which ports of the host lead to which port of an app.
 
 use sarsen_domain::port::{self, check_unique};
-use sarsen_domain::{AppName, PortMapping, Scheme};
+use sarsen_domain::{AppName, PortMapping};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -63,18 +63,10 @@ const REPORT: ReportKind = ReportKind {
 };
 
 fn parse(words: &[String]) -> Outcome<Vec<PortMapping>> {
-    let mut mappings = Vec::new();
-    for word in words {
-        let mapping: PortMapping = word.parse()?;
-        if mapping.scheme != Scheme::Http {
-            return Err(Failure::new(format!(
-                "Cannot map {mapping}: this version routes http only; write it as http:{}:{}",
-                mapping.host, mapping.container
-            )));
-        }
-        mappings.push(mapping);
-    }
-    Ok(mappings)
+    Ok(words
+        .iter()
+        .map(|word| word.parse())
+        .collect::<Result<_, _>>()?)
 }
 
 async fn add(control: &Control, call: &mut Call) -> Outcome {
@@ -122,7 +114,7 @@ async fn store(
 ) -> Outcome {
     check_unique(&mappings)
         .map_err(|error| Failure::new(format!("Error validating port mappings: {error}")))?;
-    control.check_ports_can_be_opened(&mappings).await?;
+    control.check_ports_can_be_opened(app, &mappings).await?;
     control.store.ports().set(app, &mappings).await?;
     control.refresh_routes().await?;
     call.out

@@ -142,6 +142,7 @@ pub(super) fn ports(config: &Config) -> Vec<Finding> {
     };
     let mut wanted = listed("ssh.listen", &config.ssh.listen);
     wanted.extend(listed("http.listen", &config.http.listen));
+    wanted.extend(listed("https.listen", &config.https.listen));
     wanted.extend(listed("web.listen", config.web.listen.as_slice()));
     let check = |(key, address)| match TcpListener::bind(address) {
         Ok(_) => Finding::ok(format!("port: {address} is free ({key})")),

@@ -155,6 +155,11 @@ fn control_settings(
         http_ip: address.ip(),
         http_port: address.port(),
         http_public_port: config.http.public_port.unwrap_or(address.port()),
+        https_port: listeners.https_address.map(|address| address.port()),
+        https_public_port: config
+            .https
+            .public_port
+            .or(listeners.https_address.map(|address| address.port())),
         ssh_host: config.ssh.public_host.clone().unwrap_or_else(machine::name),
         ssh_port: config
             .ssh
@@ -271,7 +276,11 @@ fn router_settings(config: &Config) -> Result<RouterSettings> {
         first_byte_timeout: http.first_byte_timeout,
         idle_timeout: http.idle_timeout,
         tunnel_idle_timeout: http.tunnel_idle_timeout,
-        shutdown_deadline: deadline,
+        shutdown_deadline: config.shutdown.deadline,
+        handshake_timeout: config.https.handshake_timeout,
+        proxy_protocol: http.proxy_protocol.trusted(),
+        tcp_idle_timeout: http.tcp_idle_timeout,
+        udp_idle_timeout: http.udp_idle_timeout,
         max_head_bytes: usize::try_from(http.max_head.0).unwrap_or(usize::MAX),
         max_connections: http.max_connections,
         trusted_proxies: http.trusted_proxies.trusted(),

@@ -14,6 +14,7 @@ use crate::vars::Vars;
 pub(super) struct Handed {
     pub(super) ssh: Vec<TcpListener>,
     pub(super) http: Vec<TcpListener>,
+    pub(super) https: Vec<TcpListener>,
     pub(super) web: Vec<TcpListener>,
     pub(super) control: Option<UnixListener>,
 }
@@ -43,6 +44,7 @@ impl Handed {
         match name {
             "ssh" => self.ssh.push(tcp(fd)?),
             "http" => self.http.push(tcp(fd)?),
+            "https" => self.https.push(tcp(fd)?),
             "web" => self.web.push(tcp(fd)?),
             "control" => {
                 let listener = UnixListener::from(fd);
@@ -52,7 +54,7 @@ impl Handed {
                 listener.set_nonblocking(true)?;
                 self.control = Some(listener);
             }
-            _ => bail!("set FileDescriptorName= of its unit to ssh, http, web or control"),
+            _ => bail!("set FileDescriptorName= of its unit to ssh, http, https, web or control"),
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::config::{Config, ControlConfig};
 pub(super) struct Listeners {
     pub(super) ssh: Vec<TcpListener>,
     pub(super) http: Vec<TcpListener>,
+    pub(super) https: Vec<TcpListener>,
     pub(super) web: Vec<TcpListener>,
     pub(super) control: UnixListener,
     pub(super) socket_file: SocketFile,
@@ -26,6 +27,7 @@ pub(super) struct Listeners {
     /// The main address of each.
     pub(super) ssh_address: SocketAddr,
     pub(super) http_address: SocketAddr,
+    pub(super) https_address: Option<SocketAddr>,
     pub(super) web_address: Option<SocketAddr>,
 }
 
@@ -37,6 +39,7 @@ impl Listeners {
     pub(super) async fn open(config: &Config, handed: Handed) -> Result<Self> {
         let ssh = tcp("ssh.listen", handed.ssh, &config.ssh.listen).await?;
         let http = tcp("http.listen", handed.http, &config.http.listen).await?;
+        let https = tcp("https.listen", handed.https, &config.https.listen).await?;
         let web = tcp("web.listen", handed.web, config.web.listen.as_slice()).await?;
         let mut socket_path = config.control.socket.clone();
         let (control, socket_file) = match handed.control {
@@ -54,9 +57,11 @@ impl Listeners {
         Ok(Self {
             ssh_address: ssh_address.context("ssh.listen is empty")?,
             http_address: http_address.context("http.listen is empty")?,
+            https_address: first(&https)?,
             web_address: first(&web)?,
             ssh,
             http,
+            https,
             web,
             control,
             socket_file,
