@@ -237,6 +237,8 @@ fn settings(root: &Path) -> ControlSettings {
         http_ip: [127, 0, 0, 1].into(),
         http_port: 8080,
         http_public_port: 8080,
+        https_port: None,
+        https_public_port: None,
         ssh_host: "localhost".to_owned(),
         ssh_port: 2222,
         dashboard: None,

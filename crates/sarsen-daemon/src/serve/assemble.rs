@@ -267,7 +267,6 @@ fn build_settings(config: &Config, owner: &str) -> BuildSettings {
 
 fn router_settings(config: &Config) -> Result<RouterSettings> {
     let http = &config.http;
-    let deadline = config.shutdown.deadline;
     let access_log = access_log(config)?;
     Ok(RouterSettings {
         head_timeout: http.head_timeout,

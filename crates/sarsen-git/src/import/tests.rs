@@ -19,6 +19,7 @@ const CAPS: Caps = Caps {
 async fn repos(folder: &tempfile::TempDir) -> (Repos, AppName) {
     let repos = Repos::new(RepoSettings {
         root: folder.path().join("git"),
+        work: None,
         hook_binary: "/bin/false".into(),
         hooks: None,
         max_pack_bytes: 1 << 20,
