@@ -12,6 +12,7 @@ mod control;
 pub mod cron;
 mod drains;
 mod failure;
+pub mod import;
 mod lifecycle;
 mod lock;
 pub mod login;

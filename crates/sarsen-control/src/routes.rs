@@ -116,7 +116,7 @@ fn hosts(app: &AppDomains, global: &[Domain]) -> Vec<Domain> {
 }
 
 /// An app's own domains, or its default one under each global domain.
-fn effective_domains(app: &AppName, own: &[Domain], global: &[Domain]) -> Vec<Domain> {
+pub(crate) fn effective_domains(app: &AppName, own: &[Domain], global: &[Domain]) -> Vec<Domain> {
     if !own.is_empty() {
         return own.to_vec();
     }

@@ -91,15 +91,38 @@ pub(crate) const ALL: &[&[Command]] = &[
 
 /// The properties of a noun, by its name.
 pub(crate) fn concern(plugin: &str) -> Option<&'static Concern> {
-    let all: [&'static Concern; 8] = [
+    let all: [&'static Concern; 20] = [
+        &app_json::CONCERN,
         &apps::CONCERN,
         &builder::CONCERN,
         &builder::DOCKERFILE,
+        &builder::HEROKUISH,
+        &builder::PACK,
         &builds::CONCERN,
         &buildpacks::CONCERN,
+        &checks::CONCERN,
+        &cron::CONCERN,
         &git::CONCERN,
         &logs::CONCERN,
+        &network::CONCERN,
+        &nginx::CONCERN,
+        &proxy::CONCERN,
         &ps::CONCERN,
+        &registry::CONCERN,
+        &router::CONCERN,
+        &scheduler::CONCERN,
+        &scheduler::DOCKER_LOCAL,
     ];
     all.into_iter().find(|concern| concern.plugin == plugin)
+}
+
+/// Whether there is such a property and the value will do; a sentence when not.
+pub(crate) fn check_property(plugin: &str, key: &str, value: &str) -> Result<(), String> {
+    if plugin == "resource" {
+        return resource::check(key, value).map_err(|error| error.0);
+    }
+    let properties = concern(plugin).map_or(&[][..], |concern| concern.properties);
+    let property = properties.iter().find(|property| property.key == key);
+    let property = property.ok_or("there is no such setting here")?;
+    (property.check)(value).map_err(|error| error.0)
 }

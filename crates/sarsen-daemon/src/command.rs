@@ -20,8 +20,7 @@ pub const MISUSED: u8 = 64;
 /// What sshd starts; `ssh-keys:authorized` tells it so.
 const ENTRY: &str = "ssh-entry";
 const SERVE: &str = "serve [--config FILE] [--set section.key=value]...";
-const SETUP: &str =
-    "setup [--config FILE] [--set section.key=value]... [--key-name NAME --key FILE]";
+const SETUP: &str = "setup [--config FILE] [--set section.key=value]... [--key-name NAME --key FILE] [--from-dokku HOME [LIB] [--dry-run]]";
 const DOCTOR: &str = "doctor [--config FILE] [--set section.key=value]...";
 const CHECK_CONFIG: &str = "check-config [--config FILE] [--set section.key=value]...";
 
@@ -57,7 +56,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
         },
         Some((word, rest)) if word == "setup" => {
             with_config(SETUP, rest, vars, |loaded, options| {
-                setup::run(&loaded, options.key.as_ref())
+                let wanted = setup::Wanted {
+                    key: options.key.as_ref(),
+                    from_dokku: options.from_dokku.as_ref(),
+                    dry_run: options.dry_run,
+                };
+                setup::run(&loaded, &wanted)
             })
         }
         Some((word, rest)) if word == "doctor" => {
@@ -73,8 +77,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
 fn with_options(usage: &str, words: &[String], run: impl FnOnce(&Options) -> u8) -> u8 {
     match Options::parse(words) {
         Ok(options) if options.help => say(&format!("Usage: sarsen {usage}\n")),
-        Ok(options) if options.key.is_some() && usage != SETUP => {
-            misused(&format!("--key belongs to setup\nUsage: sarsen {usage}"))
+        Ok(options)
+            if (options.key.is_some() || options.from_dokku.is_some()) && usage != SETUP =>
+        {
+            misused(&format!(
+                "--key and --from-dokku belong to setup\nUsage: sarsen {usage}"
+            ))
         }
         Ok(options) => run(&options),
         Err(complaint) => misused(&format!("{complaint}\nUsage: sarsen {usage}")),

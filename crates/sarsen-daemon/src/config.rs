@@ -367,6 +367,39 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// The documented file, with the settings that flags have made.
+    pub fn config_text(&self) -> String {
+        let mut section = "";
+        let mut text = String::new();
+        for line in TEMPLATE.lines() {
+            if let Some(name) = line
+                .strip_prefix('[')
+                .and_then(|rest| rest.strip_suffix(']'))
+            {
+                section = name;
+            }
+            let setting = line
+                .strip_prefix('#')
+                .and_then(|rest| rest.split_once(" = "));
+            let made = setting.and_then(|(name, _)| self.made_by_flag(section, name));
+            text.push_str(made.as_deref().unwrap_or(line));
+            text.push('\n');
+        }
+        text
+    }
+
+    fn made_by_flag(&self, section: &str, name: &str) -> Option<String> {
+        let full = match section {
+            "" => name.to_owned(),
+            section => format!("{section}.{name}"),
+        };
+        let (place, key) = keys::find(&full)?;
+        let by_flag = matches!(self.origins.get(place), Some(Origin::Flag));
+        by_flag.then(|| format!("{name} = {}", (key.show)(&self.config)))
+    }
+}
+
 /// Whether a file is there to be read when none was named.
 fn default_file() -> Option<PathBuf> {
     let path = Path::new(DEFAULT_FILE);

@@ -22,6 +22,7 @@ use crate::config::{Config, Loaded};
 use crate::house::House;
 use crate::vars::Vars;
 use assemble::Daemon;
+pub(crate) use assemble::{make_roots, repo_settings};
 use components::Components;
 use handed::Handed;
 use listeners::{Listeners, SocketFile};

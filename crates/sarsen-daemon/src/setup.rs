@@ -6,21 +6,36 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use sarsen_control::import::{DokkuFolders, ImportMode, Target, import};
 use sarsen_control::parse_key;
 use sarsen_domain::{KeyName, SshKey};
+use sarsen_git::Repos;
 use sarsen_store::Store;
+use tokio_util::task::TaskTracker;
 
 use crate::command::{NamedKey, say, warn};
-use crate::config::{DEFAULT_FILE, Loaded, TEMPLATE};
+use crate::config::{Config, DEFAULT_FILE, Loaded};
 use crate::house::House;
 use crate::probe::{Answer, ask, ask_with};
+use crate::serve::{make_roots, repo_settings};
 
 /// A key file is far smaller.
 const KEY_MAX: u64 = 64 * 1024;
 
+/// What is to be done beside the usual.
+pub struct Wanted<'a> {
+    pub key: Option<&'a NamedKey>,
+    pub from_dokku: Option<&'a DokkuFolders>,
+    pub dry_run: bool,
+}
+
 /// Runs it; gives the exit code.
-pub fn run(loaded: &Loaded, key: Option<&NamedKey>) -> u8 {
-    match prepare(loaded, key) {
+pub fn run(loaded: &Loaded, wanted: &Wanted<'_>) -> u8 {
+    let done = match wanted.from_dokku {
+        Some(folders) if wanted.dry_run => rehearse(&loaded.config, folders),
+        Some(_) | None => prepare(loaded, wanted),
+    };
+    match done {
         Ok(done) => say(&done.concat()),
         Err(error) => {
             warn(&format!("{error:#}"));
@@ -29,11 +44,17 @@ pub fn run(loaded: &Loaded, key: Option<&NamedKey>) -> u8 {
     }
 }
 
-fn prepare(loaded: &Loaded, key: Option<&NamedKey>) -> Result<Vec<String>> {
-    let mut done = vec![write_config(loaded.file.as_deref())?];
-    let key = key.map(read_key).transpose()?;
+fn prepare(loaded: &Loaded, wanted: &Wanted<'_>) -> Result<Vec<String>> {
     let config = &loaded.config;
-    if ask(&config.control.socket, &["version"]).is_ok_and(|answer| answer.is_some()) {
+    let runs = ask(&config.control.socket, &["version"]).is_ok_and(|answer| answer.is_some());
+    if runs && wanted.from_dokku.is_some() {
+        bail!(
+            "the daemon is running: stop it first ('systemctl stop sarsen.service sarsen-control.socket')"
+        );
+    }
+    let mut done = vec![write_config(loaded.file.as_deref(), &loaded.config_text())?];
+    let key = wanted.key.map(read_key).transpose()?;
+    if runs {
         if let Some(key) = key {
             done.push(add_by_daemon(&config.control.socket, &key)?);
         }
@@ -42,17 +63,15 @@ fn prepare(loaded: &Loaded, key: Option<&NamedKey>) -> Result<Vec<String>> {
     }
     let house = House::enter(&config.data_dir)?;
     house.owner()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    done.push(runtime.block_on(async {
-        let store = Store::open(&house.database(), &house.seal_key()).await?;
-        let added = match &key {
-            Some(key) => add_to_store(&store, key).await,
-            None => Ok(String::new()),
+    done.push(in_store(&house, async |store: &Store| {
+        let mut said = match wanted.from_dokku {
+            Some(folders) => carry_over(config, folders, store, ImportMode::Write).await?,
+            None => String::new(),
         };
-        store.close().await;
-        added
+        if let Some(key) = &key {
+            said.push_str(&add_to_store(store, key).await?);
+        }
+        Ok(said)
     })?);
     done.push(format!(
         "-----> Data is kept in {}\n",
@@ -62,11 +81,64 @@ fn prepare(loaded: &Loaded, key: Option<&NamedKey>) -> Result<Vec<String>> {
         "-----> Start the daemon with 'sarsen serve', or 'systemctl enable --now sarsen'\n"
             .to_owned(),
     );
+    if wanted.from_dokku.is_some() {
+        done.push("-----> Then bring the apps up with 'sarsen ps:rebuild --all'\n".to_owned());
+    }
     Ok(done)
 }
 
-/// Puts the documented configuration where it will be looked for, unless there is one.
-fn write_config(read: Option<&Path>) -> Result<String> {
+/// Runs something with the store of a house, and closes it.
+fn in_store(house: &House, work: impl AsyncFnOnce(&Store) -> Result<String>) -> Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let store = Store::open(&house.database(), &house.seal_key()).await?;
+        let done = work(&store).await;
+        store.close().await;
+        done
+    })
+}
+
+/// A dry run. Where there is nothing yet it plays in a folder that goes away again, so that there is nothing afterwards.
+fn rehearse(config: &Config, folders: &DokkuFolders) -> Result<Vec<String>> {
+    let is_new = !config.state("sarsen.db").exists();
+    let mut config = config.clone();
+    let stage = std::env::temp_dir().join(format!("sarsen-dry-run-{:08x}", rand::random::<u32>()));
+    if is_new {
+        config.data_dir.clone_from(&stage);
+        config.dokku.prefix = None;
+    }
+    let played = House::enter(&config.data_dir).and_then(|house| {
+        in_store(&house, async |store: &Store| {
+            carry_over(&config, folders, store, ImportMode::DryRun).await
+        })
+    });
+    if is_new {
+        fs::remove_dir_all(&stage).ok();
+    }
+    Ok(vec![played?])
+}
+
+async fn carry_over(
+    config: &Config,
+    folders: &DokkuFolders,
+    store: &Store,
+    mode: ImportMode,
+) -> Result<String> {
+    let tasks = TaskTracker::new();
+    make_roots(config)?;
+    let repos = Repos::new(repo_settings(config, tasks, Vec::new())?)?;
+    let target = Target {
+        store,
+        repos: &repos,
+    };
+    let report = import(folders, &target, mode).await;
+    report.map_err(|failure| anyhow::anyhow!("{failure}"))
+}
+
+/// Puts the documented configuration where it will be looked for, with what `--set` says, unless there is one.
+fn write_config(read: Option<&Path>, text: &str) -> Result<String> {
     let path = read.unwrap_or(Path::new(DEFAULT_FILE));
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)
@@ -79,7 +151,7 @@ fn write_config(read: Option<&Path>) -> Result<String> {
         .open(path);
     match file {
         Ok(mut file) => {
-            file.write_all(TEMPLATE.as_bytes())
+            file.write_all(text.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
             Ok(format!(
                 "-----> Wrote {}: every setting, with its default\n",

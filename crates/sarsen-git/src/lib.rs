@@ -19,7 +19,7 @@ mod workbench;
 pub use error::GitError;
 pub use import::{ArchiveType, Import, Imported};
 pub use plan::{Accepted, Deploy, DeployBranch, PushPlan, RefUpdate, plan_push};
-pub use repos::{CommitInfo, RepoSettings, Repos};
+pub use repos::{CommitInfo, RepoSettings, Repos, is_whole as is_repository};
 pub use serve::{GitIo, ReceiveOptions};
 pub use submodules::{SubmoduleContext, SubmodulePolicy};
 pub use tree::{ExtraFile, Quarantine, SourceTree, Survey, TarOptions, TarStream, TreeLimits};

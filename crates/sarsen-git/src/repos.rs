@@ -166,6 +166,11 @@ impl Repos {
     /// Copies it with all its refs, as `apps:clone` wants it.
     pub async fn copy(&self, old: &AppName, new: &AppName) -> Result<(), GitError> {
         let from = self.needed(old)?;
+        self.adopt(&from, new).await
+    }
+
+    /// Copies a repository from somewhere on this machine, with all its refs and nothing of its settings and hooks.
+    pub async fn adopt(&self, from: &Path, new: &AppName) -> Result<(), GitError> {
         if self.path(new).exists() {
             return Err(GitError::Taken(new.clone()));
         }
@@ -178,7 +183,7 @@ impl Repos {
             .arg("--update-shallow")
             .arg("--no-write-fetch-head")
             .arg("--")
-            .arg(&from)
+            .arg(from)
             .arg("+refs/*:refs/*")
             .run(LONG)
             .await?;
@@ -247,7 +252,7 @@ impl Repos {
 }
 
 /// Whether git would take this folder for a repository.
-pub(crate) fn is_whole(path: &Path) -> bool {
+pub fn is_whole(path: &Path) -> bool {
     let filled = |name: &str| fs::metadata(path.join(name)).is_ok_and(|file| file.len() > 0);
     filled("HEAD")
         && filled("config")

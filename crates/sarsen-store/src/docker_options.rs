@@ -2,13 +2,16 @@
 
 use sarsen_domain::docker_flags::OptionPhase;
 use sarsen_domain::{AppName, ProcessType};
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 
 use crate::rows::{app_id, parsed};
 use crate::{Store, StoreError};
 
 /// The docker options of a [`Store`].
 pub struct DockerOptions<'a>(pub(crate) &'a Store);
+
+const INSERT: &str =
+    "INSERT OR IGNORE INTO docker_options (app_id, phase, process, option) VALUES (?, ?, ?, ?)";
 
 /// One option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,9 +52,7 @@ impl DockerOptions<'_> {
 
     /// Adds options; one that is there already stays once.
     pub async fn add(&self, app: &AppName, options: &[DockerOption]) -> Result<(), StoreError> {
-        let sql = "INSERT OR IGNORE INTO docker_options (app_id, phase, process, option) \
-                   VALUES (?, ?, ?, ?)";
-        self.each(app, options, sql).await
+        self.each(app, options, INSERT).await
     }
 
     /// Removes options; one that is not there does not mind.
@@ -69,18 +70,37 @@ impl DockerOptions<'_> {
     ) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
         let id = app_id(&mut tx, app).await?;
-        for one in options {
-            sqlx::query(sql)
-                .bind(id)
-                .bind(one.phase.as_str())
-                .bind(one.process.as_ref().map_or("", ProcessType::as_str))
-                .bind(&one.option)
-                .execute(&mut *tx)
-                .await?;
-        }
+        execute(&mut tx, id, options, sql).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Adds options within the caller's transaction.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    app_id: i64,
+    options: &[DockerOption],
+) -> Result<(), StoreError> {
+    execute(connection, app_id, options, INSERT).await
+}
+
+async fn execute(
+    connection: &mut SqliteConnection,
+    app_id: i64,
+    options: &[DockerOption],
+    sql: &'static str,
+) -> Result<(), StoreError> {
+    for one in options {
+        sqlx::query(sql)
+            .bind(app_id)
+            .bind(one.phase.as_str())
+            .bind(one.process.as_ref().map_or("", ProcessType::as_str))
+            .bind(&one.option)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

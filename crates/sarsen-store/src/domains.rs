@@ -133,7 +133,7 @@ impl Domains<'_> {
     }
 }
 
-async fn append(
+pub(crate) async fn append(
     connection: &mut SqliteConnection,
     app_id: Option<i64>,
     domains: &[Domain],

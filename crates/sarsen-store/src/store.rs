@@ -17,7 +17,7 @@ use crate::certificates::AppCertificates;
 use crate::seal::{Place, Sealer};
 use crate::{
     Access, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    GitCredentials, Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases,
+    GitCredentials, Imports, Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases,
     Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
 };
 
@@ -154,6 +154,11 @@ impl Store {
     /// What each key may do.
     pub fn access(&self) -> Access<'_> {
         Access(self)
+    }
+
+    /// Bringing apps in from elsewhere.
+    pub fn imports(&self) -> Imports<'_> {
+        Imports(self)
     }
 
     /// Builds.

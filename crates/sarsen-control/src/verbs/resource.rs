@@ -183,6 +183,25 @@ impl Resources {
     }
 }
 
+/// Whether a setting from elsewhere will do: `web.limit.cpu`, `limit.memory`.
+pub(crate) fn check(key: &str, value: &str) -> Result<(), Invalid> {
+    let (process, rest) = split(key);
+    if process != DEFAULT && process != BUILD {
+        ProcessType::parse(process)?;
+    }
+    let kind = match rest.split_once('.') {
+        Some(("limit", name)) => (Kind::Limit, name),
+        Some(("reserve", name)) => (Kind::Reserve, name),
+        Some(_) | None => {
+            return Err(Invalid::new(
+                "a resource is called limit.NAME or reserve.NAME",
+            ));
+        }
+    };
+    kind.0
+        .apply(kind.1, value, &mut ContainerSettings::default())
+}
+
 /// `web.limit.cpu` → `web`, `limit.cpu`; `limit.cpu` is for all.
 fn split(key: &str) -> (&str, &str) {
     match key.split_once('.') {

@@ -61,6 +61,7 @@ impl Daemon {
         make_roots(config)?;
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let store = Store::open(&house.database(), &house.seal_key()).await?;
+        refuse_foreign_dokku(&store, config).await?;
         seed(&store, config).await?;
         let engine = DockerRuntime::connect(&config.docker.socket)?;
         let runtime: Runtime = Arc::new(engine.with_build_engine(config.docker.build_engine));
@@ -115,6 +116,28 @@ impl Daemon {
     pub(super) fn take_ssh_servers(&mut self) -> Vec<SshServer<Control>> {
         std::mem::take(&mut self.ssh)
     }
+}
+
+/// The folders of a Dokku that nobody has taken over are not written to.
+async fn refuse_foreign_dokku(store: &Store, config: &Config) -> Result<()> {
+    let properties = store.properties();
+    let adopted = properties.get(&Scope::Global, "dokku", "adopted").await?;
+    if config.dokku.prefix.is_none() || adopted.is_some() {
+        return Ok(());
+    }
+    let (root, lib) = (config.dokku_root(), config.dokku_lib_root());
+    if root.join(".sshcommand").exists() {
+        bail!(
+            "{root} belongs to a Dokku: take it over with 'sarsen setup --from-dokku {root} {lib}', or choose another \
+             dokku.prefix",
+            root = root.display(),
+            lib = lib.display()
+        );
+    }
+    properties
+        .set(&Scope::Global, "dokku", "adopted", "true")
+        .await?;
+    Ok(())
 }
 
 /// The first start of an installation gives it its domain.
@@ -178,7 +201,7 @@ fn control_settings(
 }
 
 /// Makes Dokku's two folders where they are to be on a host set up like Dokku's: others look into them.
-fn make_roots(config: &Config) -> Result<()> {
+pub(crate) fn make_roots(config: &Config) -> Result<()> {
     if config.dokku.prefix.is_none() {
         return Ok(());
     }
@@ -207,7 +230,7 @@ fn dokku_owner(config: &Config) -> Option<(u32, u32)> {
     Some((user.uid.as_raw(), user.gid.as_raw()))
 }
 
-fn repo_settings(
+pub(crate) fn repo_settings(
     config: &Config,
     tasks: TaskTracker,
     env: Vec<(String, String)>,

@@ -22,6 +22,7 @@ mod program;
 mod rollback;
 mod script;
 mod scripts;
+mod sshd;
 mod terminal;
 mod web;
 mod world;

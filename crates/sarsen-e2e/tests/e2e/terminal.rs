@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use crate::program::{Ended, Running, eventually, run};
 use crate::world::World;
 
-/// An ssh command in a terminal of this size.
-fn in_terminal(ssh: &Command, size: &str) -> Command {
+/// An ssh command in a terminal of this size; `first` is what the terminal's shell does before.
+pub(crate) fn in_terminal(ssh: &Command, size: &str, first: &str) -> Command {
     let words = std::iter::once(ssh.get_program()).chain(ssh.get_args());
     let line = shlex::try_join(words.map(|word| word.to_str().unwrap())).unwrap();
     let mut script = Command::new("script");
@@ -17,7 +17,7 @@ fn in_terminal(ssh: &Command, size: &str) -> Command {
         "--flush",
         "--return",
         "--command",
-        &format!("stty {size}; exec {line}"),
+        &format!("stty {size}; {first} exec {line}"),
         "/dev/null",
     ]);
     script.env("TERM", "xterm-256color").env("SHELL", "/bin/sh");
@@ -25,11 +25,11 @@ fn in_terminal(ssh: &Command, size: &str) -> Command {
 }
 
 /// What was typed has to be waited for: a terminal that is not there yet loses it.
-fn type_line(running: &mut Running, line: &str) {
+pub(crate) fn type_line(running: &mut Running, line: &str) {
     running.write(format!("{line}\r").as_bytes());
 }
 
-fn wait_for(running: &Running, text: &str) {
+pub(crate) fn wait_for(running: &Running, text: &str) {
     eventually(|| {
         let output = running.output();
         output
@@ -49,7 +49,7 @@ fn a_shell_in_a_terminal() {
         &["enter", "pty-shop", "web", "sh"],
     ] {
         let ssh = world.ssh_as("ada", &["-tt"], words);
-        let mut shell = Running::start(in_terminal(&ssh, "cols 123 rows 45"));
+        let mut shell = Running::start(in_terminal(&ssh, "cols 123 rows 45", ""));
         wait_for(&shell, "# ");
         type_line(&mut shell, "stty size");
         wait_for(&shell, "45 123");
@@ -82,13 +82,13 @@ fn questions_are_asked_in_a_terminal() {
     let world = World::new();
     world.ssh(&["apps:create", "ask-shop"]).succeeded();
     let ssh = world.ssh_as("ada", &["-tt"], &["apps:destroy", "ask-shop"]);
-    let mut question = Running::start(in_terminal(&ssh, "cols 80 rows 24"));
+    let mut question = Running::start(in_terminal(&ssh, "cols 80 rows 24", ""));
     wait_for(&question, "ask-shop");
     type_line(&mut question, "no");
     assert_ne!(question.wait().code, 0);
     world.ssh(&["apps:exists", "ask-shop"]).succeeded();
 
-    let mut question = Running::start(in_terminal(&ssh, "cols 80 rows 24"));
+    let mut question = Running::start(in_terminal(&ssh, "cols 80 rows 24", ""));
     wait_for(&question, "ask-shop");
     type_line(&mut question, "ask-shop");
     question.wait().succeeded();
