@@ -371,7 +371,7 @@ impl Control {
             arguments.insert(0, app.clone());
         }
         let args = usage.apply(&arguments)?;
-        if let Some(place) = usage.position("repository") {
+        if let Some(place) = usage.position("repo") {
             // The app that a push is for may not be there yet.
             let app = AppName::parse(args.get(place).unwrap_or_default())?;
             gate(command, actor, Some(app), false)?;

@@ -17,8 +17,8 @@ use crate::certificates::AppCertificates;
 use crate::seal::{Place, Sealer};
 use crate::{
     Access, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    GitCredentials, Imports, Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins, Releases,
-    Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
+    GitCredentials, Imports, Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins,
+    Releases, Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");

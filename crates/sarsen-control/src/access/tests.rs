@@ -79,7 +79,7 @@ fn every_command_with_every_right_on_every_object() {
                 without,
                 "{said} without an app"
             );
-            if !takes_app && !has("repository") {
+            if !takes_app && !has("repo") {
                 continue;
             }
             for (name, right) in [("mine", everywhere.max(own)), ("other", everywhere)] {

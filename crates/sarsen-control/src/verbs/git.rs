@@ -17,7 +17,7 @@ use crate::table::{Call, Command, verb};
 pub(crate) const COMMANDS: &[Command] = &[
     verb!(
         "git-receive-pack",
-        "<repository>",
+        "<repo>",
         Deploy,
         "Takes a git push",
         push
@@ -31,7 +31,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "git-upload-pack",
-        "<repository>",
+        "<repo>",
         Inside,
         "Serves git fetch and git clone",
         upload_pack
