@@ -33,7 +33,11 @@ async fn options_are_explained() {
     for (words, code, expected) in [
         ("serve --help", 0, "Usage: sarsen serve [--config FILE]"),
         ("setup --port 1", 64, "There is no option --port"),
-        ("serve --key-name a --key b", 64, "--key belongs to setup"),
+        (
+            "serve --key-name a --key b",
+            64,
+            "--key and --from-dokku belong to setup",
+        ),
         (
             "check-config --config nowhere",
             64,

@@ -117,6 +117,7 @@ mod tests {
 
     /// Tables that a clone leaves behind: history, state, and what only one app can have.
     const LEFT: &[&str] = &[
+        "access",
         "builds",
         "cron_cursors",
         "cron_runs",
