@@ -20,7 +20,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "ssh-keys:authorized",
-        "[<type> <key>]",
+        "[<type>] [<key>]",
         Keys,
         "Prints lines for OpenSSH's sshd (its AuthorizedKeysCommand)",
         authorized
