@@ -12,12 +12,14 @@
 
 mod binary;
 mod claim;
+mod community;
 mod daemon;
 mod engine;
 mod engine_restart;
 mod folder;
 mod kill;
 mod load;
+mod plugins;
 mod program;
 mod rollback;
 mod script;
