@@ -239,7 +239,7 @@ impl Control {
             Ok(parsed) => parsed,
             Err(failure) => return say(&mut out, &failure).await,
         };
-        let mut call = Call {
+        let call = Call {
             actor: request.actor,
             identity,
             command,
@@ -253,6 +253,10 @@ impl Control {
             gone: io.gone,
             force: words.force,
         };
+        self.perform_and_audit(call).await
+    }
+
+    async fn perform_and_audit(&self, mut call: Call) -> u8 {
         let outcome = self.perform_verb(&mut call).await;
         self.audit(&mut call, &outcome).await;
         let code = finish(outcome, &mut call.out).await;

@@ -72,8 +72,7 @@ impl Control {
     /// Variables of scripts inside a deploy.
     async fn author_env(&self, job: &Job) -> Outcome<Vec<(String, String)>> {
         let keys = self.store.ssh_keys().list().await?;
-        let is_key = keys.iter().any(|key| key.name.as_str() == job.author);
-        let mut env = Identity::of_author(&job.author, is_key).env();
+        let mut env = Identity::of_author(&job.author, &keys).env();
         env.push(("DOKKU_BUILD_ID".to_owned(), job.build.to_string()));
         Ok(env)
     }
@@ -292,9 +291,10 @@ pub(crate) fn failure_of(run: &Run) -> Failure {
 fn row_of(run: &Run) -> PluginRun {
     let millis = run.duration.as_millis();
     tracing::debug!(plugin.name = %run.plugin, exit_code = run.exit.code(), millis, "{} ended", run.script);
-    let failure = match &run.exit {
-        Exit::Code(0) => String::new(),
-        exit => exit.to_string(),
+    let failure = if run.exit.is_success() {
+        String::new()
+    } else {
+        run.exit.to_string()
     };
     PluginRun {
         plugin: run.plugin.to_string(),

@@ -80,13 +80,10 @@ pub const PASSED_ON: &[&str] = &[
     "DOKKU_TRACE",
     "FINGERPRINT",
     "NAME",
-    WITHIN,
+    sarsen_plugins::WITHIN,
     "SSH_NAME",
     "SSH_USER",
 ];
-
-/// Set for scripts of plugins: what they call was let in already, and is done for whoever called them.
-pub(crate) const WITHIN: &str = "SARSEN_WITHIN_PLUGIN";
 
 /// The caller's terminal.
 #[derive(Debug, Clone)]

@@ -18,20 +18,48 @@ const LABELS: &str = "--label=org.label-schema.schema-version=1.0 --label=org.la
 
 const SUDO: &str = include_str!("../../../plugins/core/tools/sudo");
 
+/// Says of a program that a script of a plugin started it.
+pub const WITHIN: &str = "SARSEN_WITHIN_PLUGIN";
+
 /// The variables that every script gets.
 pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
     let user = User::from_uid(Uid::effective()).ok().flatten();
     let group = Group::from_gid(Gid::effective()).ok().flatten();
     let name = user.as_ref().map_or("root", |user| user.name.as_str());
     let home = user.as_ref().map_or(Path::new("/"), |user| &user.dir);
-    let core = settings.lib_root.join("core-plugins");
-    let logs = settings.lib_root.join("logs");
     let mut path = OsString::from(tools);
     path.push(":");
     path.push(SYSTEM_PATH);
-    let mut env: Env = vec![
-        ("PATH".into(), path),
-        ("HOME".into(), home.into()),
+    let mut env: Env = vec![("PATH".into(), path), ("HOME".into(), home.into())];
+    env.extend(places(settings));
+    let group = group.as_ref().map_or(name, |group| group.name.as_str());
+    for (key, value) in [
+        (WITHIN, "1"),
+        ("LANG", "C.UTF-8"),
+        ("USER", name),
+        ("LOGNAME", name),
+        ("DOKKU_SYSTEM_USER", name),
+        ("DOKKU_SYSTEM_GROUP", group),
+        ("DOKKU_API_VERSION", "1"),
+        ("DOKKU_NOT_IMPLEMENTED_EXIT", "10"),
+        ("DOKKU_VALID_EXIT", "0"),
+        ("DOCKER_BIN", "docker"),
+        ("DOKKU_CONTAINER_LABEL", "dokku"),
+        ("DOKKU_GLOBAL_BUILD_ARGS", LABELS),
+        ("DOKKU_GLOBAL_RUN_ARGS", LABELS),
+        ("DOKKU_CNB_BUILDER", "heroku/builder:24"),
+    ] {
+        env.push((key.into(), value.into()));
+    }
+    env.extend(settings.env.iter().cloned());
+    env
+}
+
+/// Where things are.
+fn places(settings: &PluginSettings) -> Env {
+    let core = settings.lib_root.join("core-plugins");
+    let logs = settings.lib_root.join("logs");
+    vec![
         ("SARSEN_SOCKET".into(), settings.socket.clone().into()),
         ("DOKKU_ROOT".into(), settings.dokku_root.clone().into()),
         ("DOKKU_HOST_ROOT".into(), settings.dokku_root.clone().into()),
@@ -67,27 +95,7 @@ pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
         ("DOKKU_IMAGE".into(), settings.stack_image.clone().into()),
         ("DOKKU_DISTRO".into(), distribution().into()),
         ("DOKKU_PID".into(), std::process::id().to_string().into()),
-    ];
-    let group = group.as_ref().map_or(name, |group| group.name.as_str());
-    for (key, value) in [
-        ("LANG", "C.UTF-8"),
-        ("USER", name),
-        ("LOGNAME", name),
-        ("DOKKU_SYSTEM_USER", name),
-        ("DOKKU_SYSTEM_GROUP", group),
-        ("DOKKU_API_VERSION", "1"),
-        ("DOKKU_NOT_IMPLEMENTED_EXIT", "10"),
-        ("DOKKU_VALID_EXIT", "0"),
-        ("DOCKER_BIN", "docker"),
-        ("DOKKU_CONTAINER_LABEL", "dokku"),
-        ("DOKKU_GLOBAL_BUILD_ARGS", LABELS),
-        ("DOKKU_GLOBAL_RUN_ARGS", LABELS),
-        ("DOKKU_CNB_BUILDER", "heroku/builder:24"),
-    ] {
-        env.push((key.into(), value.into()));
-    }
-    env.extend(settings.env.iter().cloned());
-    env
+    ]
 }
 
 /// `debian`, as the host calls itself.

@@ -20,6 +20,7 @@ mod stdin;
 mod unpack;
 
 pub use core::{ANSWERED, is_answered, plugin_config, plugin_variables, set_plugin_config};
+pub use environment::WITHIN;
 pub use error::PluginError;
 pub use install::Updated;
 pub use manifest::Manifest;

@@ -65,13 +65,7 @@ impl Control {
         self.retirements.notify_one();
         self.tell_switch(job, &switch, &replaced).await;
         self.cron.changed.notify_one();
-        let mut types: Vec<_> = named.iter().map(|named| named.process.clone()).collect();
-        types.dedup();
-        for process in types {
-            let arguments = [job.app.as_str(), process.as_str()];
-            self.tell_plugins(job, Trigger::SchedulerPostDeployProcess, &arguments)
-                .await;
-        }
+        self.tell_of_types(job, &named).await;
         self.run_postdeploy(job, &candidate.release, &settings)
             .await;
         self.tell_plugins(
@@ -99,6 +93,17 @@ impl Control {
         job.log.header2("Application deployed:");
         urls.iter().for_each(|url| job.log.body(url));
         Ok(())
+    }
+
+    /// Each process type serves now.
+    async fn tell_of_types(&self, job: &Job, named: &[Named]) {
+        let mut types: Vec<_> = named.iter().map(|named| &named.process).collect();
+        types.dedup();
+        for process in types {
+            let arguments = [job.app.as_str(), process.as_str()];
+            self.tell_plugins(job, Trigger::SchedulerPostDeployProcess, &arguments)
+                .await;
+        }
     }
 
     /// Keeps the commit where Dokku does: in the app's config.

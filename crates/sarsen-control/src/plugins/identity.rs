@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::session::{Actor, WITHIN};
+use sarsen_domain::SshKey;
+use sarsen_plugins::WITHIN;
+
+use crate::session::Actor;
 
 /// The user that Dokku's ssh entry runs as, whatever the key.
 const SSH_USER: &str = "dokku";
@@ -48,7 +51,8 @@ impl Identity {
     }
 
     /// Who set off a deploy, of whom the name is left: a key's name belongs to somebody who came by ssh.
-    pub(crate) fn of_author(author: &str, is_key: bool) -> Self {
+    pub(crate) fn of_author(author: &str, keys: &[SshKey]) -> Self {
+        let is_key = keys.iter().any(|key| key.name.as_str() == author);
         let key = is_key.then(|| author.to_owned());
         Self {
             user: key.as_ref().map_or(author, |_| SSH_USER).to_owned(),

@@ -43,6 +43,12 @@ fn triggers_change_sources_flags_and_addresses() {
             ("pre-receive-app", "dokku_log_info1 \"$1 built by $2 from $4\""),
             ("pre-build-dockerfile", "dokku_log_info1 \"about to build $1\""),
             ("docker-args-deploy", "cat; echo \" --env=FLAGGED=$3\""),
+            (
+                "post-release-builder",
+                "id=$(docker container create \"$3\" true); echo committed > \"$DOKKU_LIB_ROOT/data/file\"
+                 docker container cp \"$DOKKU_LIB_ROOT/data/file\" \"$id:/app/version.txt\" >/dev/null 2>&1
+                 docker container commit \"$id\" \"$3\" >/dev/null; docker container rm \"$id\" >/dev/null",
+            ),
             ("docker-args-run", "echo '--env FLAGGED=run'"),
             ("app-urls", "echo \"http://elsewhere.test/$1\""),
             // A script may call back while it is being waited for.
@@ -73,10 +79,21 @@ fn triggers_change_sources_flags_and_addresses() {
     ] {
         assert!(pushed.contains(said), "{said}: {pushed}");
     }
-    assert_eq!(body(&world, "/"), "hello from of plugged\n");
+    // What was built is of the changed source, what runs is of the changed image.
+    let built = world.engine.run(&["run", "--rm", "dokku/plugged:latest", "cat", "/app/version.txt"]);
+    assert_eq!(built.succeeded().stdout, "of plugged\n");
+    assert_eq!(body(&world, "/"), "hello from committed\n");
     assert_eq!(body(&world, "/env/FLAGGED"), "web\n");
     let ran = world.ssh(&["run", "plugged", "printenv", "FLAGGED"]);
     assert_eq!(ran.succeeded().stdout, "run\n");
+    settings_are_told(&world);
+    world.local(&["plugin:uninstall", "changer"], b"").succeeded();
+    world.ssh(&["ps:rebuild", "plugged"]).succeeded();
+    assert_eq!(body(&world, "/"), "hello from one\n");
+    assert_eq!(body(&world, "/env/FLAGGED"), "not set\n");
+}
+
+fn settings_are_told(world: &World) {
     world
         .ssh(&["config:set", "--no-restart", "plugged", "A=secret", "B=2"])
         .succeeded();
@@ -94,19 +111,13 @@ fn triggers_change_sources_flags_and_addresses() {
         report.contains("\"script\":\"post-domains-update\""),
         "{report}"
     );
-    world
-        .local(&["plugin:uninstall", "changer"], b"")
-        .succeeded();
-    world.ssh(&["ps:rebuild", "plugged"]).succeeded();
-    assert_eq!(body(&world, "/"), "hello from one\n");
-    assert_eq!(body(&world, "/env/FLAGGED"), "not set\n");
 }
 
 #[test]
 fn a_plugin_decides_who_may_do_what() {
     let world = World::new();
     // It asks the daemon itself: that question is not put to it again.
-    let gate = "[[ $1 == dokku ]] || exit 0\ndokku apps:list >/dev/null\n\
+    let gate = "dokku apps:list >/dev/null\n[[ $1 == dokku ]] || exit 0\n\
                 [[ $2 == ada ]] || dokku_log_fail \"$2 may not $3\"";
     install(
         &world,

@@ -104,6 +104,7 @@ merge_dedupe_list 'a b a'; remove_val_from_list b 'a b c'; fn-docker-args-split 
 }
 
 #[test]
+#[expect(clippy::disallowed_types, reason = "a test that waits for one program")]
 fn libraries_are_clean() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut checked = std::process::Command::new("shellcheck");

@@ -19,11 +19,8 @@ pub(super) fn free_port() -> Outcome<u16> {
 }
 
 /// What a question about yes or no comes to: an exit code.
-fn verdict(holds: bool) -> Outcome {
-    match holds {
-        true => Ok(()),
-        false => Err(Failure::silent(1)),
-    }
+fn yes_if(holds: Option<()>) -> Outcome {
+    holds.ok_or_else(|| Failure::silent(1))
 }
 
 impl Control {
@@ -49,36 +46,52 @@ impl Control {
                 let domains = self.app_domains(&app).await?;
                 lines(call, domains.iter().map(ToString::to_string)).await
             }
-            "domains-vhost-enabled" => verdict(self.store.domains().vhosts_enabled(&app).await?),
+            "domains-vhost-enabled" => {
+                yes_if((self.store.domains().vhosts_enabled(&app).await?).then_some(()))
+            }
             "git-deploy-branch" => {
                 let branch = self.property("git", &app, "deploy-branch").await?;
                 line(call, if branch.is_empty() { "master" } else { &branch }).await
             }
-            "git-has-code" => verdict(self.store.releases().live(&app).await?.is_some()),
+            "git-has-code" => {
+                yes_if((self.store.releases().live(&app).await?.is_some()).then_some(()))
+            }
             "git-revision" => {
                 let live = self.store.releases().live(&app).await?;
                 let commit = live.and_then(|release| release.commit);
                 line(call, commit.as_ref().map_or("", |commit| commit.as_str())).await
             }
+            _ => self.tell_of_routes(call, trigger, (&app, words)).await,
+        }
+    }
+
+    async fn tell_of_routes(
+        &self,
+        call: &mut Call,
+        trigger: &str,
+        (app, words): (&AppName, &[String]),
+    ) -> Outcome {
+        let text = |index: usize| words.get(index).map_or("", String::as_str);
+        match trigger {
             "ports-get" => {
-                let ports = self.ports_of(&app).await?;
+                let ports = self.ports_of(app).await?;
                 match text(1) {
                     "json" => call.out.line(&ports_json(&ports)).await,
                     _ => lines(call, ports.iter().map(ToString::to_string)).await,
                 }
             }
             "proxy-is-enabled" => {
-                let disabled = self.property("proxy", &app, "disabled").await?;
+                let disabled = self.property("proxy", app, "disabled").await?;
                 let enabled = if disabled == "true" { "false" } else { "true" };
                 call.out.line(enabled).await
             }
             "proxy-type" => {
-                let kind = self.property("proxy", &app, "type").await?;
+                let kind = self.property("proxy", app, "type").await?;
                 call.out
                     .line(if kind.is_empty() { "nginx" } else { &kind })
                     .await
             }
-            _ => self.tell_of_processes(call, trigger, (&app, words)).await,
+            _ => self.tell_of_processes(call, trigger, (app, words)).await,
         }
     }
 
@@ -101,7 +114,7 @@ impl Control {
             }
             "procfile-exists" => {
                 let live = self.store.releases().live(app).await?;
-                verdict(live.is_some_and(|release| !release.procfile.is_empty()))
+                yes_if((live.is_some_and(|release| !release.procfile.is_empty())).then_some(()))
             }
             "procfile-get-command" => {
                 let process = ProcessType::parse(text(1))?;
@@ -120,7 +133,9 @@ impl Control {
                     .map(|(process, count)| format!("{process}={count}"));
                 lines(call, rows).await
             }
-            "scheduler-is-deployed" => verdict(self.store.apps().get(app).await?.deployed),
+            "scheduler-is-deployed" => {
+                yes_if((self.store.apps().get(app).await?.deployed).then_some(()))
+            }
             "scheduler-app-status" => {
                 let status = self.status_of(app).await?;
                 call.out.line(&status).await

@@ -1,6 +1,6 @@
 //! Plugins come, are brought up to date, and go.
 
-use sarsen_plugins::{Installation, PluginName, Source, Stdin, Trigger, Updated};
+use sarsen_plugins::{Installation, Plugin, PluginName, Source, Stdin, Trigger, Updated};
 
 use super::{fire, named};
 use crate::control::Control;
@@ -40,20 +40,7 @@ pub(super) async fn install(control: &Control, call: &mut Call) -> Outcome {
         fetched = Box::pin(control.plugins.install(&wanted)) => fetched?,
         () = call.gone.cancelled() => return Err(Failure::silent(1)),
     };
-    let commit = fetched
-        .record
-        .map(|record| record.commit)
-        .filter(|commit| !commit.is_empty());
-    let at = commit
-        .map(|commit| format!(" at commit {commit}"))
-        .unwrap_or_default();
-    call.out
-        .header(&format!("Plugin {name} enabled{at}"))
-        .await?;
-    if only_for_nginx(&name) {
-        let warning = format!("{name} writes files for nginx, which nothing here reads");
-        call.out.warn(&warning).await?;
-    }
+    say_enabled(call, &fetched).await?;
     if call.args.has("--skip-install-trigger") {
         return Ok(());
     }
@@ -68,6 +55,23 @@ pub(super) async fn install(control: &Control, call: &mut Call) -> Outcome {
             .await?;
     }
     ran
+}
+
+async fn say_enabled(call: &mut Call, plugin: &Plugin) -> Outcome {
+    let name = &plugin.name;
+    let commit = plugin.record.as_ref().map(|record| record.commit.as_str());
+    let at = match commit {
+        None | Some("") => String::new(),
+        Some(commit) => format!(" at commit {commit}"),
+    };
+    call.out
+        .header(&format!("Plugin {name} enabled{at}"))
+        .await?;
+    if only_for_nginx(name) {
+        let warning = format!("{name} writes files for nginx, which nothing here reads");
+        call.out.warn(&warning).await?;
+    }
+    Ok(())
 }
 
 /// As Dokku does, every plugin's: an install script has to be such that it can run again.
