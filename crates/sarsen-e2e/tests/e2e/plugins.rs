@@ -80,14 +80,22 @@ fn triggers_change_sources_flags_and_addresses() {
         assert!(pushed.contains(said), "{said}: {pushed}");
     }
     // What was built is of the changed source, what runs is of the changed image.
-    let built = world.engine.run(&["run", "--rm", "dokku/plugged:latest", "cat", "/app/version.txt"]);
+    let built = world.engine.run(&[
+        "run",
+        "--rm",
+        "dokku/plugged:latest",
+        "cat",
+        "/app/version.txt",
+    ]);
     assert_eq!(built.succeeded().stdout, "of plugged\n");
     assert_eq!(body(&world, "/"), "hello from committed\n");
     assert_eq!(body(&world, "/env/FLAGGED"), "web\n");
     let ran = world.ssh(&["run", "plugged", "printenv", "FLAGGED"]);
     assert_eq!(ran.succeeded().stdout, "run\n");
     settings_are_told(&world);
-    world.local(&["plugin:uninstall", "changer"], b"").succeeded();
+    world
+        .local(&["plugin:uninstall", "changer"], b"")
+        .succeeded();
     world.ssh(&["ps:rebuild", "plugged"]).succeeded();
     assert_eq!(body(&world, "/"), "hello from one\n");
     assert_eq!(body(&world, "/env/FLAGGED"), "not set\n");
