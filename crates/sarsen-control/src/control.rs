@@ -196,7 +196,6 @@ impl Control {
         };
         words.inherit(&request.variables);
         out.quiet = words.quiet;
-        let started = std::time::Instant::now();
         if words.rest.is_empty() {
             words.rest.push("help".to_owned());
         }
@@ -253,14 +252,15 @@ impl Control {
             gone: io.gone,
             force: words.force,
         };
-        self.perform_and_audit(call).await
+        self.perform_and_audit(call, words.tracing).await
     }
 
-    async fn perform_and_audit(&self, mut call: Call) -> u8 {
+    async fn perform_and_audit(&self, mut call: Call, tracing: Tracing) -> u8 {
+        let started = std::time::Instant::now();
         let outcome = self.perform_verb(&mut call).await;
         self.audit(&mut call, &outcome).await;
         let code = finish(outcome, &mut call.out).await;
-        if words.tracing == Tracing::On || self.is_traced().await {
+        if tracing == Tracing::On || self.is_traced().await {
             trace(&mut call, code, started.elapsed()).await;
         }
         code
