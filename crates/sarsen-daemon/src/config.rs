@@ -16,7 +16,7 @@ use sarsen_domain::Domain;
 use sarsen_runtime::BuildEngine;
 
 pub use layers::{Origin, Sources};
-pub use values::{Bytes, Cpus, LogFormat, LogLevel, Mode, Proxies};
+pub use values::{Bytes, Cpus, LogFile, LogFormat, LogLevel, Mode, Proxies};
 
 /// Where the file is looked for when nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/sarsen/sarsen.toml";
@@ -87,7 +87,7 @@ pub struct HttpConfig {
     pub proxy_protocol: Proxies,
     pub tcp_idle_timeout: Duration,
     pub udp_idle_timeout: Duration,
-    pub access_log: Option<PathBuf>,
+    pub access_log: Option<LogFile>,
     pub access_log_max: Bytes,
 }
 
@@ -236,7 +236,7 @@ impl Default for HttpConfig {
             proxy_protocol: Proxies::default(),
             tcp_idle_timeout: usual.tcp_idle_timeout,
             udp_idle_timeout: usual.udp_idle_timeout,
-            access_log: Some(PathBuf::from("logs/access.log")),
+            access_log: Some(LogFile(PathBuf::from("logs/access.log"))),
             access_log_max: Bytes(100 << 20),
         }
     }

@@ -1,3 +1,5 @@
+//! Tests of certificates in use.
+
 use super::*;
 
 const DAY: i64 = 24 * 3600;

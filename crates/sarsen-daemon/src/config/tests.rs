@@ -156,7 +156,7 @@ const COMPLAINTS: [(&str, &str); 16] = [
     ),
     (
         "[http]\ntrusted_proxies = ['x']",
-        "Invalid proxy address 'x'",
+        "Invalid address 'x'",
     ),
     (
         "[docker]\nbuild_engine = 'podman'",

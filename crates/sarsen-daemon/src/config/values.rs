@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use sarsen_domain::Domain;
@@ -44,6 +44,10 @@ pub struct Cpus(pub i64);
 /// A file's mode: `0660`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode(pub u32);
+
+/// A file to write; without a leading slash it lies in the data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile(pub PathBuf);
 
 /// What a log line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,6 +228,21 @@ impl Word for PathBuf {
 
     fn show(&self) -> String {
         quoted(&self.to_string_lossy())
+    }
+}
+
+impl Word for LogFile {
+    const ALLOWED: &'static str = "a path, in the data directory unless it begins with a slash";
+
+    fn parse(text: &str) -> Option<Self> {
+        let path = PathBuf::from(text);
+        let climbs = path.components().any(|part| part == Component::ParentDir);
+        let legal = !text.is_empty() && !climbs && !text.contains('\0');
+        legal.then_some(Self(path))
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0.to_string_lossy())
     }
 }
 

@@ -314,7 +314,7 @@ fn router_settings(config: &Config) -> Result<RouterSettings> {
 /// A path without a leading slash is one in the data directory.
 fn access_log_path(config: &Config) -> Option<PathBuf> {
     let path = config.http.access_log.as_ref()?;
-    Some(config.data_dir.join(path))
+    Some(config.data_dir.join(&path.0))
 }
 
 fn access_log(config: &Config) -> Result<AccessLog> {

@@ -1,3 +1,5 @@
+//! Tests of what is kept about authorities.
+
 use super::*;
 use crate::test_support::{TestStore, app};
 

@@ -118,7 +118,9 @@ mod tests {
     /// Tables that a clone leaves behind: history, state, and what only one app can have.
     const LEFT: &[&str] = &[
         "access",
+        "acme_apps",
         "builds",
+        "certificates",
         "cron_cursors",
         "cron_runs",
         "domains",

@@ -1,3 +1,5 @@
+//! Tests of what is kept of certificates.
+
 use super::*;
 use crate::test_support::{TestStore, app};
 

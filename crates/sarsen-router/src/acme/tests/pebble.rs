@@ -105,7 +105,7 @@ impl Pebble {
                 .args(["-config", &file("pebble.json"), "-strict"])
                 .args(["-dnsserver", &format!("127.0.0.1:{dns}")])
                 .env("PEBBLE_VA_NOSLEEP", "1")
-                .env("PEBBLE_WFE_NONCEREJECT", "20"),
+                .env("PEBBLE_WFE_NONCEREJECT", "5"),
         );
         for port in [api, control] {
             answers(port).await;
