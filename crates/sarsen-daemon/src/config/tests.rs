@@ -154,10 +154,7 @@ const COMPLAINTS: [(&str, &str); 16] = [
         "domain = '*.x'",
         "domain cannot be \"*.x\" (F:1): a host name such as",
     ),
-    (
-        "[http]\ntrusted_proxies = ['x']",
-        "Invalid address 'x'",
-    ),
+    ("[http]\ntrusted_proxies = ['x']", "Invalid address 'x'"),
     (
         "[docker]\nbuild_engine = 'podman'",
         "\"auto\", \"buildkit\" or \"classic\"",

@@ -32,37 +32,36 @@ fn body(world: &World, path: &str) -> String {
     world.get("plugged", path).unwrap().body
 }
 
+/// A plugin that meddles with everything a deploy goes through.
+const CHANGER: &[(&str, &str)] = &[
+    ("post-extract", "echo \"of $1\" > \"$2/version.txt\""),
+    ("pre-receive-app", "dokku_log_info1 \"$1 built by $2 from $4\""),
+    ("pre-build-dockerfile", "dokku_log_info1 \"about to build $1\""),
+    ("docker-args-deploy", "cat; echo \" --env=FLAGGED=$3\""),
+    (
+        "post-release-builder",
+        "id=$(docker container create \"$3\" true); echo committed > \"$DOKKU_LIB_ROOT/data/file\"
+         docker container cp \"$DOKKU_LIB_ROOT/data/file\" \"$id:/app/version.txt\" >/dev/null 2>&1
+         docker container commit \"$id\" \"$3\" >/dev/null; docker container rm \"$id\" >/dev/null",
+    ),
+    ("docker-args-run", "echo '--env FLAGGED=run'"),
+    ("app-urls", "echo \"http://elsewhere.test/$1\""),
+    // A script may call back while it is being waited for.
+    ("pre-deploy", "config_set --no-restart \"$1\" TOLD=yes; dokku_apps"),
+    ("post-config-update", "echo \"$*\" >> \"$DOKKU_LIB_ROOT/data/changes\""),
+    ("post-domains-update", "echo \"$*\" >> \"$DOKKU_LIB_ROOT/data/changes\""),
+    (
+        "post-deploy",
+        "plugn trigger ports-get \"$1\"; plugn trigger domains-list \"$1\"; plugn trigger scheduler-detect \"$1\"
+         plugn trigger ps-current-scale \"$1\"; plugn trigger config-get \"$1\" TOLD; plugn trigger service-list",
+    ),
+    ("service-list", "echo services"),
+];
+
 #[test]
 fn triggers_change_sources_flags_and_addresses() {
     let world = World::new();
-    install(
-        &world,
-        "changer",
-        &[
-            ("post-extract", "echo \"of $1\" > \"$2/version.txt\""),
-            ("pre-receive-app", "dokku_log_info1 \"$1 built by $2 from $4\""),
-            ("pre-build-dockerfile", "dokku_log_info1 \"about to build $1\""),
-            ("docker-args-deploy", "cat; echo \" --env=FLAGGED=$3\""),
-            (
-                "post-release-builder",
-                "id=$(docker container create \"$3\" true); echo committed > \"$DOKKU_LIB_ROOT/data/file\"
-                 docker container cp \"$DOKKU_LIB_ROOT/data/file\" \"$id:/app/version.txt\" >/dev/null 2>&1
-                 docker container commit \"$id\" \"$3\" >/dev/null; docker container rm \"$id\" >/dev/null",
-            ),
-            ("docker-args-run", "echo '--env FLAGGED=run'"),
-            ("app-urls", "echo \"http://elsewhere.test/$1\""),
-            // A script may call back while it is being waited for.
-            ("pre-deploy", "config_set --no-restart \"$1\" TOLD=yes; dokku_apps"),
-            ("post-config-update", "echo \"$*\" >> \"$DOKKU_LIB_ROOT/data/changes\""),
-            ("post-domains-update", "echo \"$*\" >> \"$DOKKU_LIB_ROOT/data/changes\""),
-            (
-                "post-deploy",
-                "plugn trigger ports-get \"$1\"; plugn trigger domains-list \"$1\"; plugn trigger scheduler-detect \"$1\"
-                 plugn trigger ps-current-scale \"$1\"; plugn trigger config-get \"$1\" TOLD; plugn trigger service-list",
-            ),
-            ("service-list", "echo services"),
-        ],
-    );
+    install(&world, "changer", CHANGER);
     world.folder("plugged", "hello");
     world.ssh(&["apps:create", "plugged"]).succeeded();
     let pushed = world.push("plugged").succeeded().all();

@@ -156,13 +156,17 @@ fn commands_and_pushes_come_through_the_systems_sshd() {
             .contains("Permission denied")
     );
 
-    // Another key sees and does what it may, and nothing else.
+    another_key_does_what_it_may(&world, &sshd);
+}
+
+/// It sees and does what it may, and nothing else.
+fn another_key_does_what_it_may(world: &World, sshd: &Sshd) {
     world.make_key("bob");
     let public = fs::read(world.path("bob.pub")).unwrap();
     world
         .local(&["ssh-keys:add", "--limited", "bob"], &public)
         .succeeded();
-    let none = sshd.ssh(&world, "bob", &["ps:report", "sshd-shop"], b"");
+    let none = sshd.ssh(world, "bob", &["ps:report", "sshd-shop"], b"");
     assert!(
         none.code == 1 && none.all().contains("Access denied"),
         "{}",
@@ -172,17 +176,17 @@ fn commands_and_pushes_come_through_the_systems_sshd() {
         .local(&["access:add", "bob", "sshd-shop", "read"], b"")
         .succeeded();
     world.local(&["apps:create", "sshd-other"], b"").succeeded();
-    let listed = sshd.ssh(&world, "bob", &["apps:list"], b"").succeeded();
+    let listed = sshd.ssh(world, "bob", &["apps:list"], b"").succeeded();
     assert!(listed.all().contains("sshd-shop") && !listed.all().contains("sshd-other"));
     sshd.ssh(
-        &world,
+        world,
         "bob",
         &["config:set", "--no-restart", "sshd-shop", "A=1"],
         b"",
     )
     .failed();
     world.local(&["ssh-keys:remove", "bob"], b"").succeeded();
-    sshd.ssh(&world, "bob", &["apps:list"], b"").failed();
+    sshd.ssh(world, "bob", &["apps:list"], b"").failed();
 }
 
 #[test]

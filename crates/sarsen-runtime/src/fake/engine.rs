@@ -67,12 +67,7 @@ impl ContainerRuntime for FakeRuntime {
     // Every look finds a tenth of a second more.
     async fn usage(&self, id: &ContainerId) -> Result<ContainerUsage> {
         self.enter_for(Operation::Inspect, id)?;
-        let looks = {
-            let mut state = self.state();
-            let looks = state.looks.entry(id.to_string()).or_default();
-            *looks += 1;
-            *looks
-        };
+        let looks = self.state().look_at(id);
         Ok(ContainerUsage {
             cpu: Duration::from_millis(100) * looks,
             memory: 1 << 20,
