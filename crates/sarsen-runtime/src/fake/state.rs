@@ -50,7 +50,7 @@ pub(super) struct Container {
 
 impl State {
     /// Counts a look at what a container uses.
-    pub(super) fn look_at(&mut self, id: &crate::model::ContainerId) -> u32 {
+    pub(super) fn look_at(&mut self, id: &ContainerId) -> u32 {
         let looks = self.looks.entry(id.to_string()).or_default();
         *looks += 1;
         *looks
