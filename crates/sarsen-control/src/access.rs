@@ -142,13 +142,22 @@ fn allows(rights: &Rights, action: Action, reach: Reach<'_>) -> bool {
     held >= Some(needed)
 }
 
+/// How a command comes to what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// By the name of an app, where its usage has one.
+    Named,
+    /// By a flag such as `--global` or `--all`, which stands in place of an app.
+    Instead,
+}
+
 /// Asks the gate for a command: about the app that is named, about those that the caller may see when one may be
 /// named and is not, or about the host. A service may be shared between apps, so naming one is the host's business.
 pub(crate) fn gate(
     command: &Command,
     actor: &Actor,
     app: Option<AppName>,
-    replaced: bool,
+    reached: Reached,
 ) -> Outcome<Option<Authorised<AppName>>> {
     let usage = Usage::parse(command.usage)?;
     let names_service = usage.position("service").is_some();
@@ -158,7 +167,7 @@ pub(crate) fn gate(
     if let Some(app) = app {
         return authorise(actor, command.action, app).map(Some);
     }
-    if usage.position("app").is_some() && !replaced && !names_service {
+    if usage.position("app").is_some() && reached == Reached::Named && !names_service {
         authorise(actor, command.action, VisibleApps)?;
     } else {
         authorise(actor, command.action, ())?;

@@ -1,5 +1,7 @@
 //! The handle that the front doors hold: takes a request, finds the verb, asks the gate, carries it out.
 
+mod globals;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -19,13 +21,14 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Action, Authorised, gate};
+use crate::access::{Action, Authorised, Reached, gate};
 use crate::acme::Acme;
 use crate::acme::settings::AcmeSettings;
 use crate::addons::Addons;
 use crate::args::Usage;
 use crate::build_log::BuildLogs;
 use crate::certificates::ReadCertificates;
+use crate::control::globals::Globals;
 use crate::cron::{CronState, Outputs};
 use crate::drains::Drains;
 use crate::failure::{Failure, Outcome};
@@ -200,10 +203,8 @@ impl Control {
             words.rest.push("help".to_owned());
         }
         let identity = Identity::of(&request.actor, &request.variables);
-        let allowed = self
-            .let_in(&identity, &words.rest, &mut out, &io.gone)
-            .await;
-        if let Err(failure) = allowed {
+        let asked = self.let_in(&identity, &words.rest, &mut out, &io.gone);
+        if let Err(failure) = asked.await {
             return say(&mut out, &failure).await;
         }
         if let Some(elsewhere) =
@@ -213,28 +214,23 @@ impl Control {
         } else if let Some(outcome) = self.help(&words.rest, &mut out).await {
             return finish(outcome, &mut out).await;
         }
-        let found = words.rest.split_first();
-        let found = found.and_then(|(name, rest)| Some((self.own(name)?, rest)));
+        let split = words.rest.split_first();
+        let found = split.and_then(|(name, rest)| Some((self.own(name)?, rest)));
         let Some((command, arguments)) = found else {
-            if self.is_traced().await {
-                words.tracing = Tracing::On;
-            }
             let foreign = Foreign {
                 actor: &request.actor,
                 identity: &identity,
                 words: &words.rest,
                 env: words.env(),
                 folder: request.folder,
-                tracing: words.tracing,
+                tracing: self.tracing(words.tracing).await,
                 stdin: io.stdin,
                 gone: io.gone,
             };
             return finish(self.foreign(foreign, &mut out).await, &mut out).await;
         };
-        let parsed = self
-            .prepare(command, &request.actor, &words, arguments)
-            .await;
-        let (args, app) = match parsed {
+        let actor = &request.actor;
+        let (args, app) = match self.prepare(command, actor, &words, arguments).await {
             Ok(parsed) => parsed,
             Err(failure) => return say(&mut out, &failure).await,
         };
@@ -255,12 +251,20 @@ impl Control {
         self.perform_and_audit(call, words.tracing).await
     }
 
+    /// What the caller asks for, or what holds for everybody.
+    async fn tracing(&self, asked: Tracing) -> Tracing {
+        match asked == Tracing::On || self.is_traced().await {
+            true => Tracing::On,
+            false => asked,
+        }
+    }
+
     async fn perform_and_audit(&self, mut call: Call, tracing: Tracing) -> u8 {
         let started = std::time::Instant::now();
         let outcome = self.perform_verb(&mut call).await;
         self.audit(&mut call, &outcome).await;
         let code = finish(outcome, &mut call.out).await;
-        if tracing == Tracing::On || self.is_traced().await {
+        if self.tracing(tracing).await == Tracing::On {
             trace(&mut call, code, started.elapsed()).await;
         }
         code
@@ -378,17 +382,19 @@ impl Control {
         if let Some(place) = usage.position("repo") {
             // The app that a push is for may not be there yet.
             let app = AppName::parse(args.get(place).unwrap_or_default())?;
-            gate(command, actor, Some(app), false)?;
+            gate(command, actor, Some(app), Reached::Named)?;
             return Ok((args, None));
         }
-        let replaced = ["--global", "--all", "--all-apps"]
-            .iter()
-            .any(|flag| args.has(flag));
+        let instead = ["--global", "--all", "--all-apps"];
+        let reached = match instead.iter().any(|flag| args.has(flag)) {
+            true => Reached::Instead,
+            false => Reached::Named,
+        };
         let named = place
-            .filter(|_| !replaced)
+            .filter(|_| reached == Reached::Named)
             .and_then(|place| args.get(place));
         let Some(name) = named else {
-            gate(command, actor, None, replaced)?;
+            gate(command, actor, None, reached)?;
             return Ok((args, None));
         };
         let missing = || {
@@ -397,7 +403,7 @@ impl Control {
                 .with_code(crate::failure::NO_SUCH_APP)
         };
         let app = AppName::parse(name).map_err(|_| missing())?;
-        let app = gate(command, actor, Some(app), replaced)?;
+        let app = gate(command, actor, Some(app), reached)?;
         let app = app.ok_or_else(missing)?;
         if !self.store.apps().exists(&app).await? {
             return Err(missing());
@@ -492,90 +498,6 @@ impl Front for Control {
 
     async fn hook(&self, call: HookCall, io: Io) -> u8 {
         self.answer_hook(call, io).await
-    }
-}
-
-/// Words that may stand before a command, and what follows.
-struct Globals {
-    app: Option<String>,
-    quiet: bool,
-    force: bool,
-    tracing: Tracing,
-    /// Every word of the whole line that looks like a flag, without values.
-    flags: Vec<String>,
-    rest: Vec<String>,
-}
-
-impl Globals {
-    /// What scripts of plugins are told about them.
-    fn env(&self) -> Vec<(String, String)> {
-        let flags = self.flags.join(" ");
-        let yes = |given: bool| given.then_some("1");
-        [
-            ("DOKKU_COMMAND", self.rest.first().map(String::as_str)),
-            ("DOKKU_APP_NAME", self.app.as_deref()),
-            ("DOKKU_QUIET_OUTPUT", yes(self.quiet)),
-            ("DOKKU_APPS_FORCE_DELETE", yes(self.force)),
-            ("DOKKU_GLOBAL_FLAGS", Some(flags.as_str())),
-            ("DOKKU_TRACE", yes(self.tracing == Tracing::On)),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
-        .collect()
-    }
-
-    /// What a caller on this host says by its environment.
-    fn inherit(&mut self, variables: &BTreeMap<String, String>) {
-        let given = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
-        self.quiet |= given("DOKKU_QUIET_OUTPUT");
-        self.force |= given("DOKKU_APPS_FORCE_DELETE");
-        if given("DOKKU_TRACE") {
-            self.tracing = Tracing::On;
-        }
-        if let Some(flags) = variables.get("DOKKU_GLOBAL_FLAGS") {
-            self.flags = flags.split_whitespace().map(str::to_owned).collect();
-        }
-    }
-
-    fn take(argv: &[String]) -> Outcome<Self> {
-        let mut globals = Self {
-            app: None,
-            quiet: false,
-            force: false,
-            tracing: Tracing::Off,
-            flags: argv
-                .iter()
-                .filter(|word| word.starts_with("--") && word.len() > 2)
-                .map(|word| word.split('=').next().unwrap_or_default().to_owned())
-                .collect(),
-            rest: Vec::new(),
-        };
-        let mut words = argv.iter();
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--quiet" => globals.quiet = true,
-                "--force" => globals.force = true,
-                "--trace" => globals.tracing = Tracing::On,
-                "--app" => {
-                    let app = words
-                        .next()
-                        .ok_or_else(|| Failure::new("flag needs a value: --app"))?;
-                    globals.app = Some(app.clone());
-                }
-                "--help" | "-h" => globals.rest.push("help".to_owned()),
-                "--version" | "-v" => globals.rest.push("version".to_owned()),
-                other => match other.strip_prefix("--app=") {
-                    Some(app) => globals.app = Some(app.to_owned()),
-                    // Dokku swallows any other flag here, and so do scripts' habits.
-                    None if other.starts_with("--") => {}
-                    None => {
-                        globals.rest.push(other.to_owned());
-                        globals.rest.extend(words.by_ref().cloned());
-                    }
-                },
-            }
-        }
-        Ok(globals)
     }
 }
 

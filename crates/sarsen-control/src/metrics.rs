@@ -115,7 +115,9 @@ impl Control {
         let looks: Vec<_> = stream::iter(live)
             .map(|(id, instance)| {
                 let before = seen.get(&id).copied();
-                async move { self.look_at(id, instance, before, recount).await }
+                // Between recounts the number that was seen last will do.
+                let restarts = before.filter(|_| !recount).map(|seen| seen.restarts);
+                async move { self.look_at(id, instance, before, restarts).await }
             })
             .buffer_unordered(LOOKS)
             .filter_map(std::future::ready)
@@ -140,14 +142,16 @@ impl Control {
         id: ContainerId,
         instance: Instance,
         before: Option<Seen>,
-        recount: bool,
+        restarts: Option<u64>,
     ) -> Option<(ContainerId, Seen, AppName, Option<Usage>)> {
         let usage = self.runtime.usage(&id).await.ok()?;
-        let mut restarts = before.map_or(0, |seen| seen.restarts);
-        if recount || before.is_none() {
-            let info = self.runtime.inspect(&id).await.ok()?;
-            restarts = u64::try_from(info.restart_count).unwrap_or_default();
-        }
+        let restarts = match restarts {
+            Some(known) => known,
+            None => {
+                let info = self.runtime.inspect(&id).await.ok()?;
+                u64::try_from(info.restart_count).unwrap_or_default()
+            }
+        };
         let seen = Seen {
             cpu: usage.cpu,
             at: Instant::now(),

@@ -59,13 +59,13 @@ fn every_command_with_every_right_on_every_object() {
             let host_wide = match command.action {
                 Action::List => true,
                 Action::Read => everywhere.is_some(),
-                _ => {
+                Action::Keys | Action::Root => false,
+                Action::Change | Action::Deploy | Action::Inside | Action::Host => {
                     everywhere == Some(Right::Admin)
-                        && !matches!(command.action, Action::Keys | Action::Root)
                 }
             };
             assert_eq!(
-                gate(command, &actor, None, true).is_ok(),
+                gate(command, &actor, None, Reached::Instead).is_ok(),
                 host_wide,
                 "{said} --global"
             );
@@ -75,7 +75,7 @@ fn every_command_with_every_right_on_every_object() {
                 host_wide
             };
             assert_eq!(
-                gate(command, &actor, None, false).is_ok(),
+                gate(command, &actor, None, Reached::Named).is_ok(),
                 without,
                 "{said} without an app"
             );
@@ -89,7 +89,7 @@ fn every_command_with_every_right_on_every_object() {
                     right
                 };
                 let expected = suffices(right, command.action) && (!takes_service || host_wide);
-                let found = gate(command, &actor, Some(app(name)), false);
+                let found = gate(command, &actor, Some(app(name)), Reached::Named);
                 assert_eq!(found.is_ok(), expected, "{said} on {name}");
             }
         }
@@ -97,7 +97,7 @@ fn every_command_with_every_right_on_every_object() {
             user: "root".to_owned(),
         };
         assert!(
-            gate(command, &local, None, false).is_ok(),
+            gate(command, &local, None, Reached::Named).is_ok(),
             "{}",
             command.name
         );

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use sarsen_domain::{AppName, ProcessType};
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
@@ -57,10 +56,11 @@ impl Fixture {
     }
 
     /// A bare repository with one commit on master.
+    #[expect(clippy::disallowed_types, reason = "a test that waits for one program")]
     fn repository(&self, app: &str) {
         let bare = self.path(&format!("home/dokku/{app}"));
         let git = |words: &[&str], folder: &Path| {
-            let done = Command::new("git")
+            let done = std::process::Command::new("git")
                 .args(["-c", "user.name=ada", "-c", "user.email=ada@test"])
                 .args(words)
                 .current_dir(folder)
@@ -160,6 +160,7 @@ async fn dokku() -> Fixture {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one tree, looked at from every side")]
 async fn everything_that_has_a_place_here_is_carried_over_once() {
     let fixture = dokku().await;
     let rehearsed = fixture.import(ImportMode::DryRun).await;
@@ -281,6 +282,7 @@ async fn everything_that_has_a_place_here_is_carried_over_once() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one tree, looked at from every side")]
 async fn hostile_trees_are_told_and_left_out() {
     let fixture = Fixture::new().await;
     let secret = fixture.path("secret");

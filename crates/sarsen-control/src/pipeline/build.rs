@@ -154,7 +154,6 @@ impl Control {
             projecttoml_path: verbs::builder::PACK
                 .effective(self, app, "projecttoml-path")
                 .await?,
-            ..BuildOptions::default()
         })
     }
 

@@ -13,6 +13,16 @@ use crate::verbs;
 /// Proof that a deploy came to its end; the pusher has read its summary in the log.
 pub(crate) struct Deployed(());
 
+fn tell_of_replaced(job: &Job, count: usize) {
+    match count {
+        0 => {}
+        1 => job.log.header("Shutting down the old container"),
+        count => job
+            .log
+            .header(&format!("Shutting down {count} old containers")),
+    }
+}
+
 impl Control {
     /// Names what is new, sees off what is old. The release serves already, so the deploy stands whatever happens here:
     /// what fails is said, and mended by the reconciler.
@@ -48,41 +58,25 @@ impl Control {
                 "The new containers keep their provisional names for now: {error}"
             ));
         }
-        let joined = self.join_later(&job.app, &settings, &named).await;
-        if let Err(failure) = joined {
+        if let Err(failure) = self.join_later(&job.app, &settings, &named).await {
             job.log.warn(&format!(
                 "The new containers are not on all their networks: {failure}"
             ));
         }
         self.store_commit(job, &candidate.release).await?;
-        match replaced.len() {
-            0 => {}
-            1 => job.log.header("Shutting down the old container"),
-            count => job
-                .log
-                .header(&format!("Shutting down {count} old containers")),
-        }
+        tell_of_replaced(job, replaced.len());
         self.retirements.notify_one();
         self.tell_switch(job, &switch, &replaced).await;
         self.cron.changed.notify_one();
         self.tell_of_types(job, &named).await;
         self.run_postdeploy(job, &candidate.release, &settings)
             .await;
-        self.tell_plugins(
-            job,
-            Trigger::CorePostDeploy,
-            &[
-                job.app.as_str(),
-                "",
-                "",
-                &candidate.release.number.to_string(),
-            ],
-        )
-        .await;
         // Ports and addresses are left empty, as Dokku leaves them: a release has many containers.
         let tag = candidate.release.number.to_string();
-        self.tell_plugins(job, Trigger::PostDeploy, &[job.app.as_str(), "", "", &tag])
-            .await;
+        for trigger in [Trigger::CorePostDeploy, Trigger::PostDeploy] {
+            self.tell_plugins(job, trigger, &[job.app.as_str(), "", "", &tag])
+                .await;
+        }
         let keep_images = verbs::builder::CONCERN
             .effective(self, &job.app, "skip-cleanup")
             .await?;

@@ -1,5 +1,7 @@
 //! Apps: make, list, look at, rename, lock, remove.
 
+use std::future::{Ready, ready};
+
 use sarsen_domain::{AppName, Invalid};
 use sarsen_store::{Locked, Scope};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -190,8 +192,8 @@ async fn create(control: &Control, call: &mut Call) -> Outcome {
 }
 
 /// Whoever comes here has named an app that exists.
-async fn exists(_: &Control, call: &mut Call) -> Outcome {
-    call.app().map(|_| ())
+fn exists(_: &Control, call: &mut Call) -> Ready<Outcome> {
+    ready(call.app().map(|_| ()))
 }
 
 async fn destroy(control: &Control, call: &mut Call) -> Outcome {

@@ -1,0 +1,91 @@
+//! What may stand before a command: `--app`, `--quiet`, `--force`, `--trace`.
+
+use std::collections::BTreeMap;
+
+use crate::failure::{Failure, Outcome};
+use crate::plugins::Tracing;
+
+/// Words that may stand before a command, and what follows.
+pub(super) struct Globals {
+    pub(super) app: Option<String>,
+    pub(super) quiet: bool,
+    pub(super) force: bool,
+    pub(super) tracing: Tracing,
+    /// Every word of the whole line that looks like a flag, without values.
+    pub(super) flags: Vec<String>,
+    pub(super) rest: Vec<String>,
+}
+
+impl Globals {
+    /// What scripts of plugins are told about them.
+    pub(super) fn env(&self) -> Vec<(String, String)> {
+        let flags = self.flags.join(" ");
+        let yes = |given: bool| given.then_some("1");
+        [
+            ("DOKKU_COMMAND", self.rest.first().map(String::as_str)),
+            ("DOKKU_APP_NAME", self.app.as_deref()),
+            ("DOKKU_QUIET_OUTPUT", yes(self.quiet)),
+            ("DOKKU_APPS_FORCE_DELETE", yes(self.force)),
+            ("DOKKU_GLOBAL_FLAGS", Some(flags.as_str())),
+            ("DOKKU_TRACE", yes(self.tracing == Tracing::On)),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+        .collect()
+    }
+
+    /// What a caller on this host says by its environment.
+    pub(super) fn inherit(&mut self, variables: &BTreeMap<String, String>) {
+        let given = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
+        self.quiet |= given("DOKKU_QUIET_OUTPUT");
+        self.force |= given("DOKKU_APPS_FORCE_DELETE");
+        if given("DOKKU_TRACE") {
+            self.tracing = Tracing::On;
+        }
+        if let Some(flags) = variables.get("DOKKU_GLOBAL_FLAGS") {
+            self.flags = flags.split_whitespace().map(str::to_owned).collect();
+        }
+    }
+
+    /// Takes them off the front of a line.
+    pub(super) fn take(argv: &[String]) -> Outcome<Self> {
+        let mut globals = Self {
+            app: None,
+            quiet: false,
+            force: false,
+            tracing: Tracing::Off,
+            flags: argv
+                .iter()
+                .filter(|word| word.starts_with("--") && word.len() > 2)
+                .map(|word| word.split('=').next().unwrap_or_default().to_owned())
+                .collect(),
+            rest: Vec::new(),
+        };
+        let mut words = argv.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--quiet" => globals.quiet = true,
+                "--force" => globals.force = true,
+                "--trace" => globals.tracing = Tracing::On,
+                "--app" => {
+                    let app = words
+                        .next()
+                        .ok_or_else(|| Failure::new("flag needs a value: --app"))?;
+                    globals.app = Some(app.clone());
+                }
+                "--help" | "-h" => globals.rest.push("help".to_owned()),
+                "--version" | "-v" => globals.rest.push("version".to_owned()),
+                other => match other.strip_prefix("--app=") {
+                    Some(app) => globals.app = Some(app.to_owned()),
+                    // Dokku swallows any other flag here, and so do scripts' habits.
+                    None if other.starts_with("--") => {}
+                    None => {
+                        globals.rest.push(other.to_owned());
+                        globals.rest.extend(words.by_ref().cloned());
+                    }
+                },
+            }
+        }
+        Ok(globals)
+    }
+}
