@@ -48,7 +48,11 @@ pub(super) fn elsewhere(words: &[String], here: &Here<'_>) -> Option<u8> {
     let git = Git::here();
     let checkout = git.checkout();
     if is_remote_command {
-        return Some(about_remotes(&git, checkout.is_some(), &said.words));
+        if checkout.is_none() {
+            warn("This is not a git checkout");
+            return Some(FAILURE);
+        }
+        return Some(about_remotes(&git, &said.words));
     }
     // A machine without daemon and without a hint gets the usual complaint about the daemon.
     if !wants
@@ -164,12 +168,13 @@ fn after(git: &Git, said: &Said, line: &Line, place: &Place) {
         .map_or_else(|| git.remote_name(), str::to_owned);
     let Some(app) = line.app() else { return };
     match said.words.first().map(String::as_str) {
-        Some("apps:create") if git.url(&name).is_none() => {
-            if git.run(&["remote", "add", "--", &name, &place.url(app)]) {
-                say(&format!(
-                    "-----> Added the git remote {name}: git push {name} main\n"
-                ));
-            }
+        Some("apps:create")
+            if git.url(&name).is_none()
+                && git.run(&["remote", "add", "--", &name, &place.url(app)]) =>
+        {
+            say(&format!(
+                "-----> Added the git remote {name}: git push {name} main\n"
+            ));
         }
         Some("apps:destroy") => {
             let url = git.url(&name);
@@ -187,11 +192,7 @@ fn is_about_remotes(word: &str) -> bool {
 }
 
 /// `remote`, `remote:add` and their like: they concern the checkout only.
-fn about_remotes(git: &Git, in_checkout: bool, words: &[String]) -> u8 {
-    if !in_checkout {
-        warn("This is not a git checkout");
-        return FAILURE;
-    }
+fn about_remotes(git: &Git, words: &[String]) -> u8 {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done = |worked: bool| u8::from(!worked);
     match words.as_slice() {

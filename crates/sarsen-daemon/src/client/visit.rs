@@ -26,7 +26,7 @@ pub fn visit(socket: &Path, fingerprint: &str, environment: Environment<'_>) -> 
     let screen = Screen::of_stdin(text("TERM"));
     let call = Call::Visit(Visit {
         fingerprint: fingerprint.to_owned(),
-        source: source(text("SSH_CONNECTION")),
+        source: source(text("SSH_CONNECTION").as_deref()),
         run: Run {
             argv,
             terminal: screen.as_ref().map(Screen::describe),
@@ -39,10 +39,8 @@ pub fn visit(socket: &Path, fingerprint: &str, environment: Environment<'_>) -> 
 }
 
 /// The client's address: the first of the four words that sshd sets.
-fn source(connection: Option<String>) -> IpAddr {
-    let first = connection
-        .as_deref()
-        .and_then(|text| text.split(' ').next()?.parse().ok());
+fn source(connection: Option<&str>) -> IpAddr {
+    let first = connection.and_then(|text| text.split(' ').next()?.parse().ok());
     first.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
@@ -52,7 +50,7 @@ mod tests {
 
     #[test]
     fn the_source_is_the_clients_address() {
-        let of = |text: &str| source(Some(text.to_owned())).to_string();
+        let of = |text: &str| source(Some(text)).to_string();
         assert_eq!(of("10.1.2.3 50000 10.0.0.1 22"), "10.1.2.3");
         assert_eq!(of("2001:db8::1 50000 ::1 22"), "2001:db8::1");
         assert_eq!(of("UNKNOWN"), "0.0.0.0");
