@@ -11,9 +11,17 @@ use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::plugins::{Lent, answers};
 use crate::table::{Call, Command, verb};
+use crate::verbs::help;
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
+    verb!(
+        "plugin",
+        "",
+        Read,
+        "Shows the commands for plugins",
+        overview
+    ),
     verb!(
         "plugin:ask",
         "<trigger> [<argument...>]",
@@ -100,6 +108,14 @@ fn named(call: &Call) -> Outcome<PluginName> {
 fn installed(control: &Control, call: &mut Call) -> Ready<Outcome> {
     let found = named(call).and_then(|name| Ok(control.plugins.find(&name)?));
     ready(found.map(|_| ()))
+}
+
+/// A noun alone asks what it can do.
+async fn overview(_: &Control, call: &mut Call) -> Outcome {
+    match help::topic("plugin:help", &[]) {
+        Some(topic) => help::show(&mut call.out, &topic).await,
+        None => Ok(()),
+    }
 }
 
 async fn enable(control: &Control, call: &mut Call) -> Outcome {

@@ -22,13 +22,16 @@ scripts! {
     access_log
     app_json
     apps
+    archive
     attributes
     autocreation
     branches
     buildpack
     cancelled
+    certificates
     checks
     clone
+    clone_app
     config
     crash_loop
     cron
@@ -49,8 +52,10 @@ scripts! {
     killed_in_check
     killed_in_release
     killed_in_retire
+    load_image
     logs
     networks
+    policy
     ports
     postdeploy
     rename_and_destroy
@@ -67,6 +72,7 @@ scripts! {
     stop_and_start
     storage
     submodule
+    sync
     two_pushes
 }
 
