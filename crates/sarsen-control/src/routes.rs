@@ -138,8 +138,7 @@ impl Control {
         // One at a time: an older view must not overwrite a newer one.
         let _turn = self.routing.lock().await;
         let view = self.routing_view().await?;
-        let catalog = self.registry.catalog();
-        let routes = compute(&view, catalog.services());
+        let routes = self.routes_of(&view).await?;
         let hosts = routes
             .iter()
             .map(|route| (route.app.clone(), route.hosts.clone()))
@@ -153,10 +152,13 @@ impl Control {
 
     /// The routes that follow from the store and the catalog as they are now.
     pub(crate) async fn current_routes(&self) -> Outcome<Vec<AppRoute>> {
-        let view = self.routing_view().await?;
-        let catalog = self.registry.catalog();
-        let mut routes = compute(&view, catalog.services());
-        network::point_at_listeners(&mut routes, &self.fixed_listeners().await?);
+        self.routes_of(&self.routing_view().await?).await
+    }
+
+    async fn routes_of(&self, view: &RoutingView) -> Outcome<Vec<AppRoute>> {
+        let fixed = self.fixed_listeners().await?;
+        let mut routes = compute(view, self.registry.catalog().services());
+        network::point_at_listeners(&mut routes, &fixed);
         Ok(routes)
     }
 

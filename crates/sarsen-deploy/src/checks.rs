@@ -86,6 +86,8 @@ impl Subject<'_> {
         if self.settings.check_mode(process) != CheckMode::Enabled {
             let text = format!("Zero downtime checks have been skipped ({dyno})");
             self.progress.header2(&text);
+            // One that ends at once is found all the same.
+            sleep(CONFIRMATION).await;
             return Ok(());
         }
         let checks = self

@@ -40,7 +40,7 @@ const CHANGER: &[(&str, &str)] = &[
     ("docker-args-deploy", "cat; echo \" --env=FLAGGED=$3\""),
     (
         "post-release-builder",
-        "id=$(docker container create \"$3\" true); echo committed > \"$DOKKU_LIB_ROOT/data/file\"
+        "id=$(docker container create \"$3\"); echo committed > \"$DOKKU_LIB_ROOT/data/file\"
          docker container cp \"$DOKKU_LIB_ROOT/data/file\" \"$id:/app/version.txt\" >/dev/null 2>&1
          docker container commit \"$id\" \"$3\" >/dev/null; docker container rm \"$id\" >/dev/null",
     ),
