@@ -32,15 +32,12 @@ impl Control {
         let app = self.named(text(at)).await?;
         match trigger {
             "certs-exists" => {
-                let there = self.view_file(&app, "tls/server.crt").is_file();
+                let there = self.store.certificates().exists(&app).await?;
                 call.out.line(if there { "true" } else { "false" }).await
             }
             "certs-get" => {
-                let file = self.view_file(&app, &format!("tls/server.{}", text(1)));
-                let bytes = tokio::fs::read(&file)
-                    .await
-                    .map_err(|_| Failure::new(format!("{app} has no certificate")))?;
-                call.out.bytes(&bytes).await
+                let show = ["certs:show", app.as_str(), text(1)].map(str::to_owned);
+                self.stand_in(call, &show).await
             }
             "domains-list" => {
                 let domains = self.app_domains(&app).await?;
@@ -235,11 +232,6 @@ impl Control {
             _ => "mixed",
         };
         Ok(format!("{} {word}", live.len()))
-    }
-
-    /// A file below an app's folder, where plugins look.
-    fn view_file(&self, app: &AppName, name: &str) -> std::path::PathBuf {
-        self.repos.path(app).join(name)
     }
 
     /// The flags that users have given for a phase.
