@@ -111,8 +111,8 @@ async fn one_app(tree: &Tree, target: &Target<'_>, name: &AppName, report: &mut 
         if report.writes()
             && let Err(error) = target.repos.adopt(&repository, name).await
         {
+            // A second run tries it again.
             report.left_out(&format!("the repository: {error}"));
-            target.repos.init(name).await?;
         }
     }
     Ok(())

@@ -30,9 +30,10 @@ impl Tree {
                 )));
             }
         }
+        // Git works elsewhere.
         Ok(Self {
-            root: from.root.clone(),
-            lib: from.lib.clone(),
+            root: std::path::absolute(&from.root)?,
+            lib: std::path::absolute(&from.lib)?,
         })
     }
 
