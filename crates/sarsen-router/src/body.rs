@@ -119,10 +119,15 @@ impl Body for RequestBody {
         else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(incoming).poll_frame(cx);
+        let polled = Pin::new(&mut *incoming).poll_frame(cx);
         match &polled {
             Poll::Pending => watch.set(WAITING),
-            Poll::Ready(Some(Ok(frame))) => watch.note(frame),
+            Poll::Ready(Some(Ok(frame))) => {
+                watch.note(frame);
+                if incoming.is_end_stream() {
+                    watch.set(DONE);
+                }
+            }
             Poll::Ready(Some(Err(_))) => watch.set(BROKEN),
             Poll::Ready(None) => watch.set(DONE),
         }
@@ -169,6 +174,11 @@ impl BodyWatch {
     /// The client has sent all that it has sent, and more is expected.
     pub(crate) fn is_waiting(&self) -> bool {
         self.state.load(Ordering::Relaxed) == WAITING
+    }
+
+    /// All of the body has been passed on.
+    pub(crate) fn is_done(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == DONE
     }
 
     /// The client sent more than the app accepts.

@@ -1,8 +1,9 @@
 //! A client's socket with a watch on it: slow heads, idle connections, clients that do not read.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -31,7 +32,20 @@ pub(crate) struct ClientIo {
     // How many requests had been served when `wait` was last looked at.
     served: u32,
     stuck_since: Option<Instant>,
+    farewell: Option<Farewell>,
 }
+
+/// A client that is still sending when it has its answer would lose the answer if the socket were closed at once.
+#[derive(Debug)]
+struct Farewell {
+    since: Instant,
+    last: Instant,
+    is_sending: bool,
+}
+
+/// How long such a client is listened to in all, and in silence.
+const FAREWELL: Duration = Duration::from_secs(30);
+const FAREWELL_SILENCE: Duration = Duration::from_secs(2);
 
 /// The timeouts that are watched here.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +61,8 @@ pub(crate) struct Seat {
     // Requests being served: one at most, but in HTTP/2.
     busy: AtomicU32,
     served: AtomicU32,
+    // Some request had a body, and may have had its answer before that was all there.
+    had_body: AtomicBool,
     // Streams of HTTP/2 that got their whole answer, and those that were given up.
     completed: AtomicU32,
     given_up: AtomicU32,
@@ -78,6 +94,11 @@ impl Seat {
     pub(crate) fn sit(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    /// The request has a body.
+    pub(crate) fn note_body(&self) {
+        self.had_body.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn is_busy(&self) -> bool {
@@ -145,6 +166,7 @@ impl ClientIo {
             wait: Wait::Fresh,
             served: 0,
             stuck_since: None,
+            farewell: None,
         }
     }
 
@@ -191,6 +213,35 @@ impl ClientIo {
             }
         }
         Poll::Ready(())
+    }
+
+    // Takes what the client is still sending to nowhere, until it has noticed that nobody listens.
+    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let now = Instant::now();
+        let farewell = self.farewell.get_or_insert(Farewell {
+            since: now,
+            last: now,
+            is_sending: self.seat.had_body.load(Ordering::Relaxed),
+        });
+        let mut space = [MaybeUninit::uninit(); 4096];
+        loop {
+            let mut space = ReadBuf::uninit(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut space) {
+                Poll::Ready(Ok(())) if !space.filled().is_empty() => {
+                    farewell.is_sending = true;
+                    farewell.last = Instant::now();
+                    if farewell.since.elapsed() > FAREWELL {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending if farewell.is_sending => {
+                    let end = farewell.last + FAREWELL_SILENCE;
+                    return self.timer.poll(cx, end).map(Ok);
+                }
+                Poll::Pending => return Poll::Ready(Ok(())),
+            }
+        }
     }
 
     fn poll_progress<T>(
@@ -257,7 +308,10 @@ impl AsyncWrite for ClientIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if self.farewell.is_none() {
+            std::task::ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        }
+        self.poll_farewell(cx)
     }
 
     fn poll_write_vectored(

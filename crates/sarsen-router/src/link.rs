@@ -39,6 +39,8 @@ pub(crate) struct Link {
     ended: bool,
     // The upstream has said that it will close the connection.
     is_last: bool,
+    // The body of the last request, if it had one.
+    sent: Option<Arc<BodyWatch>>,
     meter: Arc<Meter>,
     timer: LazyTimer,
     parked: Instant,
@@ -118,6 +120,7 @@ impl Link {
             wire,
             ended: false,
             is_last: false,
+            sent: None,
             meter,
             timer: LazyTimer::default(),
             parked: Instant::now(),
@@ -132,6 +135,7 @@ impl Link {
         settings: &RouterSettings,
     ) -> Result<Response<Incoming>, SendError> {
         let watch = request.body().watch();
+        self.sent.clone_from(&watch);
         let read_before = self.meter.read();
         let mut progress = Progress::new();
         // Only driving the connection can bring the answer, so nobody need be woken by it; and a budget that runs out
@@ -194,7 +198,9 @@ impl Link {
     /// shows at the next use or at the sweep.
     pub(crate) fn park(&mut self) -> bool {
         self.parked = Instant::now();
-        !self.ended && !self.is_last && self.wire.is_settled()
+        // An app may answer before it has heard everything; then the rest is in the way of the next request.
+        let is_sent = self.sent.take().is_none_or(|sent| sent.is_done());
+        is_sent && !self.ended && !self.is_last && self.wire.is_settled()
     }
 
     /// How long the connection has been in the pool.

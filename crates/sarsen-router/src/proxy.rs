@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -85,6 +85,9 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     let busy = peer.seat.sit();
+    if !request.body().is_end_stream() {
+        peer.seat.note_body();
+    }
     let is_http2 = request.version() == Version::HTTP_2;
     let pace = is_http2.then(http2::pace).flatten();
     if let Some(answer) = peer.front.inner.challenges.answer(&request) {

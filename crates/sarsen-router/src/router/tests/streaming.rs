@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 use super::kit::{Backend, Site, eventually};
@@ -145,4 +145,45 @@ async fn a_response_without_a_length_ends_with_its_connection() {
         assert_eq!((reply.status(), reply.body.as_str()), (200, "all of it"));
     }
     assert_eq!(backend.connections(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_body_is_sent_is_not_lost() {
+    let backend = Backend::start(|mut wire, _| async move {
+        let request = wire.hear_head().await.unwrap();
+        wire.answer(&request.start).await;
+        // Not a byte of the body is read, and the connection stays open.
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let site = Site::in_front_of(&backend).await;
+    for host in ["app.test", "other.test"] {
+        let mut wire = site.connect().await;
+        wire.say(&format!(
+            "PUT / HTTP/1.1\nHost: {host}\nContent-Length: 33554432\n\n"
+        ))
+        .await;
+        let (mut reader, mut writer) = wire.stream.into_split();
+        let sending = tokio_util::task::TaskTracker::new().spawn(async move {
+            let piece = vec![b'x'; 64 * 1024];
+            let mut sent = 0;
+            while sent < 4 << 20 && writer.write_all(&piece).await.is_ok() {
+                sent += piece.len();
+                tokio::task::yield_now().await;
+            }
+            sent
+        });
+        let mut answer = Vec::new();
+        reader.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let status = if host == "app.test" { "200" } else { "404" };
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert_eq!(sending.await.unwrap(), 4 << 20, "{host}");
+    }
+    site.in_flight_becomes(1, 0).await;
+    let reply = site.get("/again").await;
+    assert_eq!(reply.body, "GET /again HTTP/1.1");
 }
