@@ -107,6 +107,30 @@ async fn a_log_file_has_a_largest_size() {
 }
 
 #[tokio::test]
+async fn one_look_says_what_a_container_uses() {
+    with_docker(async |lab: &Lab| {
+        let spec = ContainerSpec {
+            memory: Some(64 << 20),
+            ..lab.spec(BASE, "while :; do :; done")
+        };
+        let id = lab.run(&spec).await;
+        let started = std::time::Instant::now();
+        let first = lab.runtime.usage(&id).await.unwrap();
+        assert!(started.elapsed() < std::time::Duration::from_secs(1));
+        assert!(first.memory > 0 && first.memory <= 64 << 20, "{first:?}");
+        assert_eq!(first.memory_limit, Some(64 << 20));
+        eventually("the processor is used", async || {
+            let usage = lab.runtime.usage(&id).await.unwrap();
+            (usage.cpu > first.cpu).then_some(())
+        })
+        .await;
+        lab.runtime.remove(&id).await.unwrap();
+        assert!(lab.runtime.usage(&id).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_engine_restarts_what_fails_and_gives_up() {
     with_docker(async |lab: &Lab| {
         let spec = ContainerSpec {
