@@ -106,6 +106,7 @@ fn certificates(cert: &str, key: &str) -> Result<CertificateSet, Failed> {
     }]))
 }
 
+#[expect(clippy::print_stdout, reason = "that is what --routes is for")]
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
     let options = Options::read()?;
