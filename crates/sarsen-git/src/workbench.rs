@@ -94,11 +94,7 @@ fn take_up(files: &Path, objects: &Path) -> Result<SourceTree, GitError> {
     repository.set_workdir(files, false)?;
     let mut index = repository.index()?;
     index.clear()?;
-    index.add_all(
-        ["*"],
-        IndexAddOption::FORCE | IndexAddOption::DISABLE_PATHSPEC_MATCH,
-        None,
-    )?;
+    index.add_all(["*"], IndexAddOption::FORCE, None)?;
     let tree = repository.find_tree(index.write_tree()?)?;
     let nobody = Signature::new("sarsen", "sarsen@localhost", &Time::new(TIMELESS, 0))?;
     let commit = repository.commit(None, &nobody, &nobody, "", &tree, &[])?;
