@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sarsen_domain::{AppName, Domain, Secret};
 use sarsen_router::{Authority, CertIssuer, CertOrder, IssueError, Issued};
-use sarsen_store::{CertificateSource, OrderOutcome, Wanted};
+use sarsen_store::{CertificateSource, OrderOutcome, StoreError, Wanted};
 
 use crate::certificates::Upload;
 use crate::control::Control;
@@ -88,20 +88,17 @@ impl Control {
             &self.store.acme().orders_lately(directory, &key).await?,
             now(),
         )?;
-        let credentials = self.acme_account(&setup.authority).await?;
         let order = CertOrder {
             hosts: hosts.clone(),
             proof: setup.proof.clone(),
         };
         let id = self.store.acme().begin_order(directory, &key).await?;
-        let issued = self
-            .acme
-            .issuer
-            .issue(&setup.authority, &credentials, &order)
-            .await;
+        let issued = self.ask(&setup.authority, &order).await;
+        // An authority that was not reached has counted nothing either.
         let outcome = match &issued {
             Ok(_) => OrderOutcome::Issued,
-            Err(_) => OrderOutcome::Failed,
+            Err(IssueError::Refused(_)) => OrderOutcome::Failed,
+            Err(_) => OrderOutcome::Unasked,
         };
         self.store.acme().end_order(id, outcome).await?;
         let Issued { chain, key } = issued?;
@@ -137,18 +134,42 @@ impl Control {
         Ok(())
     }
 
-    async fn acme_account(&self, authority: &Authority) -> Outcome<Secret<String>> {
-        let (directory, email) = (&authority.directory, &authority.email);
-        if let Some(known) = self.store.acme().account(directory, email).await? {
-            return Ok(known);
+    /// Asks with our account, and once more with another if the authority does not know it any more.
+    async fn ask(&self, authority: &Authority, order: &CertOrder) -> Result<Issued, IssueError> {
+        let issuer = &self.acme.issuer;
+        let credentials = self.acme_account(authority).await?;
+        match issuer.issue(authority, &credentials, order).await {
+            Err(IssueError::UnknownAccount(_)) => {
+                let credentials = self.new_acme_account(authority).await?;
+                issuer.issue(authority, &credentials, order).await
+            }
+            asked => asked,
         }
+    }
+
+    async fn acme_account(&self, authority: &Authority) -> Result<Secret<String>, IssueError> {
+        let (directory, email) = (&authority.directory, &authority.email);
+        let known = self.store.acme().account(directory, email).await;
+        match known.map_err(own)? {
+            Some(known) => Ok(known),
+            None => self.new_acme_account(authority).await,
+        }
+    }
+
+    async fn new_acme_account(&self, authority: &Authority) -> Result<Secret<String>, IssueError> {
         let credentials = self.acme.issuer.register(authority).await?;
-        self.store
-            .acme()
-            .keep_account(directory, email, &credentials)
-            .await?;
+        let (directory, email) = (&authority.directory, &authority.email);
+        let acme = self.store.acme();
+        let kept = acme.keep_account(directory, email, &credentials).await;
+        kept.map_err(own)?;
         Ok(credentials)
     }
+}
+
+// A failure on our side, before anything is asked.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn own(error: StoreError) -> IssueError {
+    IssueError::Proof(error.to_string())
 }
 
 impl From<IssueError> for Failure {

@@ -35,7 +35,10 @@ pub struct AcmeState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OrderOutcome {
     Issued,
+    /// The authority said no.
     Failed,
+    /// It was not asked after all.
+    Unasked,
 }
 
 /// What was asked of an authority lately.
@@ -233,16 +236,13 @@ impl Acme<'_> {
 
     /// Writes down how an order ended.
     pub async fn end_order(&self, id: i64, outcome: OrderOutcome) -> Result<(), StoreError> {
-        let outcome = match outcome {
-            OrderOutcome::Issued => "issued",
-            OrderOutcome::Failed => "failed",
-        };
         let mut tx = self.0.write().await?;
-        sqlx::query("UPDATE acme_orders SET outcome = ? WHERE id = ?")
-            .bind(outcome)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
+        let change = match outcome {
+            OrderOutcome::Issued => "UPDATE acme_orders SET outcome = 'issued' WHERE id = ?",
+            OrderOutcome::Failed => "UPDATE acme_orders SET outcome = 'failed' WHERE id = ?",
+            OrderOutcome::Unasked => "DELETE FROM acme_orders WHERE id = ?",
+        };
+        sqlx::query(change).bind(id).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -134,6 +134,16 @@ async fn an_authority_that_is_away_is_asked_again_later_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn an_account_that_the_authority_forgot_is_opened_anew() {
+    let world = world().await;
+    world.ok("letsencrypt:enable shop").await;
+    world.issuer.forget_accounts();
+    world.ok("domains:add shop www.shop.test").await;
+    world.ok("letsencrypt:enable shop").await;
+    assert_eq!(world.issuer.orders(), 2);
+}
+
+#[tokio::test]
 async fn new_apps_get_one_by_themselves_when_told_so() {
     let world = world().await;
     world.ok("apps:create own").await;

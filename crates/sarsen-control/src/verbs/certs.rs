@@ -156,10 +156,13 @@ async fn tell(
     app: &AppName,
     facts: &CertificateFacts,
 ) -> Outcome {
+    let names = match facts.hosts.as_slice() {
+        [] => String::new(),
+        hosts => format!("for {} ", hosts.join(", ")),
+    };
     call.out
         .header(&format!(
-            "Certificate for {} installed, valid until {}",
-            facts.hosts.join(", "),
+            "Certificate {names}installed, valid until {}",
             date(facts.expires_at)
         ))
         .await?;

@@ -115,7 +115,9 @@ impl AcmeIssuer {
             let ready = challenge.set_ready().await;
             ready.map_err(|error| match told(&error) {
                 IssueError::Refused(why) => IssueError::Refused(format!("{host}: {why}")),
-                other @ (IssueError::Unreachable(_) | IssueError::Proof(_)) => other,
+                other @ (IssueError::Unreachable(_)
+                | IssueError::UnknownAccount(_)
+                | IssueError::Proof(_)) => other,
             })?;
         }
         Ok(())
@@ -309,7 +311,12 @@ fn words(problem: &Problem) -> String {
 
 fn told(error: &Error) -> IssueError {
     if let Error::Api(problem) = error {
-        return IssueError::Refused(words(problem));
+        let kind = problem.r#type.as_deref().unwrap_or_default();
+        return if kind.ends_with(":accountDoesNotExist") {
+            IssueError::UnknownAccount(words(problem))
+        } else {
+            IssueError::Refused(words(problem))
+        };
     }
     if let Error::Timeout(_) = error {
         return IssueError::Unreachable("it took too long to answer".to_owned());

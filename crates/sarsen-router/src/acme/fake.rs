@@ -21,6 +21,7 @@ struct State {
     challenges: Challenges,
     refused: Mutex<HashSet<Domain>>,
     issued: Mutex<HashMap<String, Life>>,
+    accounts: Mutex<HashSet<String>>,
     is_away: AtomicBool,
     orders: AtomicUsize,
 }
@@ -50,6 +51,11 @@ impl FakeIssuer {
         self.0.is_away.store(away == Away::Yes, Ordering::Release);
     }
 
+    /// Forgets every account, as an authority does that was set up anew.
+    pub fn forget_accounts(&self) {
+        lock(&self.0.accounts).clear();
+    }
+
     /// How many orders there were.
     pub fn orders(&self) -> usize {
         self.0.orders.load(Ordering::Acquire)
@@ -60,6 +66,13 @@ impl FakeIssuer {
             return Err(IssueError::Unreachable("Connection refused".to_owned()));
         }
         Ok(())
+    }
+
+    fn check(&self, credentials: &Secret<String>) -> Result<(), IssueError> {
+        if lock(&self.0.accounts).contains(credentials.expose()) {
+            return Ok(());
+        }
+        Err(IssueError::UnknownAccount("who is that?".to_owned()))
     }
 
     fn look(&self, host: &Domain) -> Result<(), IssueError> {
@@ -89,16 +102,20 @@ pub enum Away {
 impl CertIssuer for FakeIssuer {
     async fn register(&self, authority: &Authority) -> Result<Secret<String>, IssueError> {
         self.answer()?;
-        Ok(Secret::new(format!("account of {}", authority.email)))
+        let mut accounts = lock(&self.0.accounts);
+        let account = format!("account {} of {}", accounts.len(), authority.email);
+        accounts.insert(account.clone());
+        Ok(Secret::new(account))
     }
 
     async fn issue(
         &self,
         _: &Authority,
-        _: &Secret<String>,
+        credentials: &Secret<String>,
         order: &CertOrder,
     ) -> Result<Issued, IssueError> {
         self.answer()?;
+        self.check(credentials)?;
         self.0.orders.fetch_add(1, Ordering::AcqRel);
         let refused = lock(&self.0.refused).clone();
         for host in &order.hosts {
@@ -125,10 +142,11 @@ impl CertIssuer for FakeIssuer {
     async fn revoke(
         &self,
         _: &Authority,
-        _: &Secret<String>,
+        credentials: &Secret<String>,
         chain: &str,
     ) -> Result<(), IssueError> {
         self.answer()?;
+        self.check(credentials)?;
         match lock(&self.0.issued).insert(chain.to_owned(), Life::Revoked) {
             Some(Life::Valid) => Ok(()),
             Some(Life::Revoked) => Err(IssueError::Refused("already revoked".to_owned())),

@@ -56,6 +56,9 @@ pub enum IssueError {
     /// The authority says no, in its own words.
     #[error("The certificate authority refused: {0}")]
     Refused(String),
+    /// The authority does not know the account, any more: open another one.
+    #[error("The certificate authority does not know the account: {0}")]
+    UnknownAccount(String),
     /// The proof could not be put up.
     #[error("{0}")]
     Proof(String),

@@ -79,6 +79,25 @@ async fn the_fake_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn an_authority_that_was_set_up_anew_does_not_know_the_account() {
+    let world = World::new().await;
+    let pebble = Pebble::start(&world).await;
+    let (issuer, authority) = (world.issuer(), pebble.authority());
+    let account = issuer.register(&authority).await.unwrap();
+    // The same account, as the other one would call it.
+    let other = Pebble::start(&world).await;
+    let another = other.authority();
+    let place = |authority: &Authority| authority.directory.trim_end_matches("/dir").to_owned();
+    let moved = account
+        .expose()
+        .replace(&place(&authority), &place(&another));
+    let (moved, wanted) = (moved.into(), order(&["a.test"], Proof::Http01));
+    let asked = issuer.issue(&another, &moved, &wanted);
+    let error = asked.await.unwrap_err();
+    assert!(matches!(error, IssueError::UnknownAccount(_)), "{error}");
+}
+
+#[tokio::test]
 async fn pebble_keeps_the_contract() {
     let world = World::new().await;
     let pebble = Pebble::start(&world).await;
