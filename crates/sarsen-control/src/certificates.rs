@@ -87,6 +87,8 @@ impl Control {
         self.store.certificates().set(app, &new).await?;
         self.map_https(app).await?;
         self.refresh_routes().await?;
+        // A renewal comes without a command.
+        self.refresh_views(app).await;
         Ok(pair.facts().clone())
     }
 

@@ -192,6 +192,11 @@ impl Control {
         wanted.extend(list("ports", "map", lines(&ports)));
         let buildpacks = self.store.buildpacks().get(app).await?;
         wanted.extend(list("buildpacks", "buildpacks", lines(&buildpacks)));
+        // The key stays sealed.
+        if let Some(certificate) = self.store.certificates().get(app).await? {
+            let path = format!("{app}/tls/server.crt");
+            wanted.push(Wanted::root(&path, certificate.chain));
+        }
         let instances = self.store.instances().list(app).await?;
         let shown = shown(&instances, self.registry.catalog().services());
         self.views.is_news(app, &shown);

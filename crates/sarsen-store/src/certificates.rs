@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::rows::{app_id, now, parsed};
-use crate::seal::Place;
+use crate::seal::{Place, Sealer};
 use crate::{Store, StoreError};
 
 /// How many replaced ones an app keeps.
@@ -73,26 +73,7 @@ impl AppCertificates<'_> {
         let mut tx = self.0.write().await?;
         let app_id = app_id(&mut tx, app).await?;
         retire(&mut tx, app_id).await?;
-        let id = sqlx::query(
-            "INSERT INTO certificates (app_id, source, chain, key, is_current, created_at) \
-             VALUES (?, ?, ?, x'', 1, ?)",
-        )
-        .bind(app_id)
-        .bind(new.source.as_str())
-        .bind(&new.chain)
-        .bind(now())
-        .execute(&mut *tx)
-        .await?
-        .last_insert_rowid();
-        let sealed = self
-            .0
-            .sealer
-            .seal(&Place::Certificate { id }, new.key.expose())?;
-        sqlx::query("UPDATE certificates SET key = ? WHERE id = ?")
-            .bind(sealed)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
+        let id = insert(&mut tx, &self.0.sealer, app_id, new).await?;
         sqlx::query(
             "DELETE FROM certificates WHERE app_id = ?1 AND is_current = 0 AND id NOT IN \
              (SELECT id FROM certificates WHERE app_id = ?1 AND is_current = 0 ORDER BY id DESC LIMIT ?2)",
@@ -211,6 +192,33 @@ impl AppCertificates<'_> {
             created_at: row.try_get("created_at")?,
         })
     }
+}
+
+/// Writes a certificate within the caller's transaction; no other one of the app may be in use.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    sealer: &Sealer,
+    app_id: i64,
+    new: &NewCertificate,
+) -> Result<i64, StoreError> {
+    let id = sqlx::query(
+        "INSERT INTO certificates (app_id, source, chain, key, is_current, created_at) \
+         VALUES (?, ?, ?, x'', 1, ?)",
+    )
+    .bind(app_id)
+    .bind(new.source.as_str())
+    .bind(&new.chain)
+    .bind(now())
+    .execute(&mut *connection)
+    .await?
+    .last_insert_rowid();
+    let sealed = sealer.seal(&Place::Certificate { id }, new.key.expose())?;
+    sqlx::query("UPDATE certificates SET key = ? WHERE id = ?")
+        .bind(sealed)
+        .bind(id)
+        .execute(connection)
+        .await?;
+    Ok(id)
 }
 
 async fn retire(connection: &mut SqliteConnection, app_id: i64) -> Result<(), StoreError> {

@@ -5,13 +5,16 @@ use sarsen_domain::{AppName, BuildpackRef, Config, Domain, Formation, PortMappin
 use crate::apps::{Locked, Stopped};
 use crate::domains::{self, Vhosts};
 use crate::rows::{is_duplicate, limit, now};
-use crate::{DockerOption, Scope, Store, StoreError, config, docker_options, formation};
+use crate::{
+    DockerOption, NewCertificate, Scope, Store, StoreError, certificates, config, docker_options,
+    formation,
+};
 
 /// Brings things into a [`Store`].
 pub struct Imports<'a>(pub(crate) &'a Store);
 
 /// An app and everything that is known of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ImportedApp {
     pub name: AppName,
     pub created_at: Option<i64>,
@@ -25,6 +28,7 @@ pub struct ImportedApp {
     pub formation: Formation,
     pub buildpacks: Vec<BuildpackRef>,
     pub docker_options: Vec<DockerOption>,
+    pub certificate: Option<NewCertificate>,
     /// Plugin, key, value.
     pub properties: Vec<(String, String, String)>,
 }
@@ -44,6 +48,7 @@ impl ImportedApp {
             formation: Formation::initial(),
             buildpacks: Vec::new(),
             docker_options: Vec::new(),
+            certificate: None,
             properties: Vec::new(),
         }
     }
@@ -91,6 +96,9 @@ impl Imports<'_> {
                 .bind(buildpack.to_string())
                 .execute(&mut *tx)
                 .await?;
+        }
+        if let Some(new) = &app.certificate {
+            certificates::insert(&mut tx, &self.0.sealer, id, new).await?;
         }
         docker_options::insert(&mut tx, id, &app.docker_options).await?;
         for (plugin, key, value) in &app.properties {

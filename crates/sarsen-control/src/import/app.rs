@@ -4,8 +4,9 @@ use std::path::Path;
 
 use sarsen_domain::formation::parse_scale;
 use sarsen_domain::port::check_unique;
-use sarsen_domain::{AppName, BuildpackRef, Domain, Formation, PortMapping};
-use sarsen_store::{ImportedApp, Locked, Stopped, Vhosts};
+use sarsen_domain::{AppName, BuildpackRef, Domain, Formation, PortMapping, Secret};
+use sarsen_router::KeyPair;
+use sarsen_store::{CertificateSource, ImportedApp, Locked, NewCertificate, Stopped, Vhosts};
 
 use super::report::Report;
 use super::tree::Tree;
@@ -55,6 +56,7 @@ pub(super) fn read(
     );
     let buildpacks = tree.lib_text(&property("buildpacks", "buildpacks"), report);
     app.buildpacks = buildpack_list(buildpacks.as_deref(), report);
+    app.certificate = certificate(tree, name, report);
     app.docker_options = options::read(tree, name, report);
     app.properties = tree.properties(name.as_str(), report);
     stays_behind(tree, name, report);
@@ -128,14 +130,30 @@ fn buildpack_list(text: Option<&str>, report: &mut Report) -> Vec<BuildpackRef> 
     list
 }
 
+/// `tls/server.crt` and `tls/server.key`, when they belong together.
+fn certificate(tree: &Tree, name: &AppName, report: &mut Report) -> Option<NewCertificate> {
+    let file = |file: &str| Path::new(name.as_str()).join("tls").join(file);
+    let chain = tree.root_text(&file("server.crt"), report)?;
+    let key = tree
+        .root_text(&file("server.key"), report)
+        .unwrap_or_default();
+    match KeyPair::from_pem(&chain, &key) {
+        Ok(_) => Some(NewCertificate {
+            source: CertificateSource::Imported,
+            chain,
+            key: Secret::new(key),
+        }),
+        Err(error) => {
+            report.left_out(&format!("the certificate: {error}"));
+            None
+        }
+    }
+}
+
 /// What has no place here, each by its name.
 fn stays_behind(tree: &Tree, name: &AppName, report: &mut Report) {
     let own = |file: &str| Path::new(name.as_str()).join(file);
     for (file, why) in [
-        (
-            "tls",
-            "the certificate: 'certs:add' takes the two files of APP/tls",
-        ),
         ("nginx.conf.d", "nginx.conf.d: there is no nginx"),
         ("htpasswd", "htpasswd: a plugin's"),
         ("REDIRECTS", "REDIRECTS: a plugin's"),
@@ -159,6 +177,9 @@ pub(super) fn tell(app: &ImportedApp, report: &mut Report) {
     report.count(app.buildpacks.len(), "buildpack");
     report.count(app.docker_options.len(), "docker option");
     report.count(app.properties.len(), "property");
+    if app.certificate.is_some() {
+        report.say("its certificate");
+    }
     let scale: Vec<_> = app
         .formation
         .iter()

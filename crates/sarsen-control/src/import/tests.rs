@@ -156,6 +156,9 @@ async fn dokku() -> Fixture {
     );
     fixture.write("home/dokku/blog_old/DOKKU_SCALE", "web=0\n");
     fixture.write("home/dokku/blog_old/tls/server.crt", "x");
+    let made = sarsen_router::self_signed(&["shop.example.com"], 30).unwrap();
+    fixture.write("home/dokku/shop/tls/server.crt", &made.certificate);
+    fixture.write("home/dokku/shop/tls/server.key", &made.key);
     fixture
 }
 
@@ -236,6 +239,8 @@ async fn everything_that_has_a_place_here_is_carried_over_once() {
             .await
             .unwrap()
     );
+    assert!(store.certificates().exists(&app("shop")).await.unwrap());
+    assert!(!store.certificates().exists(&app("blog_old")).await.unwrap());
     let old = store
         .config()
         .get(&Scope::App(app("blog_old")))

@@ -144,9 +144,9 @@ impl Files {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        // `config/PLUGIN/APP`: what a plugin keeps beside ours stays, and so does the folder then.
-        if *folder == Folder::Lib
-            && let Some(parent) = path.parent()
+        // `config/PLUGIN/APP`, `APP/tls`: what a plugin keeps beside ours stays, and so does the folder then.
+        if let Some(parent) = path.parent()
+            && (*folder == Folder::Lib || parent.ends_with("tls"))
         {
             fs::remove_dir(base.join(parent)).ok();
         }
