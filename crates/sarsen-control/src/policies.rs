@@ -34,6 +34,16 @@ struct Reader<'a> {
 }
 
 impl Wishes {
+    /// Whether an app's plain requests go to HTTPS once it has a certificate.
+    pub(crate) fn prefers_https(&self, app: &AppName) -> bool {
+        let mut reader = Reader {
+            own: self.apps.get(app),
+            global: &self.global,
+            problems: Vec::new(),
+        };
+        reader.is(&router::CONCERN, "https-redirect")
+    }
+
     /// An app's policy. What cannot be read is left out and named: values are checked when they are set, so that is
     /// what another version wrote.
     pub(crate) fn policy(&self, app: &AppName) -> (Policy, Vec<String>) {
@@ -194,7 +204,7 @@ impl Reader<'_> {
         };
         HttpsPolicy {
             // Whether there is a certificate is known where the routes are made.
-            redirect_to: None,
+            redirect: None,
             hsts: self.is(hsts, "hsts").then_some(promise),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sarsen_domain::{AppName, Domain, Health, PortMapping, Service};
-use sarsen_router::{AppRoute, AppState, Policy, RouteTable, Upstream};
+use sarsen_router::{AppRoute, AppState, HttpsRedirect, Policy, RouteTable, Upstream};
 use sarsen_store::{AppDomains, Instance, Scope};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,10 @@ pub(crate) struct RoutingView {
     pub live: Vec<Instance>,
     /// What owners want beyond routes.
     pub wishes: Wishes,
+    /// Apps with a certificate.
+    pub certified: BTreeSet<AppName>,
+    /// The port of HTTPS as clients see it.
+    pub https_public: Option<u16>,
     /// The ports that a mapping's 80 and 443 stand for.
     pub main: MainPorts,
     /// What `proxy:set` and `proxy:disable` say.
@@ -94,9 +98,22 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
             if !route.upstreams.is_empty() {
                 route.state = AppState::Serving;
             }
+            redirect_to_https(view, &mut route);
             route
         })
         .collect()
+}
+
+/// As Dokku does it: the usual plain port leads to the usual port of HTTPS, where the app answers there with a certificate.
+fn redirect_to_https(view: &RoutingView, route: &mut AppRoute) {
+    let (Some(https), Some(to)) = (view.main.https, view.https_public) else {
+        return;
+    };
+    let answers = route.ports.iter().any(|port| port.host_port == https);
+    if answers && view.certified.contains(&route.app) && view.wishes.prefers_https(&route.app) {
+        let from = view.main.http;
+        Arc::make_mut(&mut route.policy).https.redirect = Some(HttpsRedirect { from, to });
+    }
 }
 
 fn policy(wishes: &Wishes, app: &AppName) -> Arc<Policy> {
@@ -188,8 +205,15 @@ impl Control {
             detected: self.store.releases().live_ports().await?,
             live: self.store.instances().live_web().await?,
             wishes: self.wishes().await?,
+            certified: self.certified().await?,
+            https_public: self.settings.https_public_port.or(self.settings.https_port),
             main: self.main_ports(),
         })
+    }
+
+    async fn certified(&self) -> Outcome<BTreeSet<AppName>> {
+        let current = self.store.certificates().current().await?;
+        Ok(current.into_iter().map(|(app, _)| app).collect())
     }
 
     /// Every name that leads to an app, and the app.

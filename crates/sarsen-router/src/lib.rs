@@ -49,8 +49,8 @@ pub use acme::{
 pub use acme::{Away, FakeIssuer};
 pub use policy::{
     AuthUser, Balance, BalanceBy, BasicAuth, Compression, Eject, HeaderChange, HeaderRule, Hsts,
-    HstsPreload, HstsReach, HttpsPolicy, LogForm, Network, Page, PasswordHash, PathPrefix, Policy,
-    PrefixFate, Rate, Redirect, RedirectSource, Sticky, Timeouts,
+    HstsPreload, HstsReach, HttpsPolicy, HttpsRedirect, LogForm, Network, Page, PasswordHash,
+    PathPrefix, Policy, PrefixFate, Rate, Redirect, RedirectSource, Sticky, Timeouts,
 };
 pub use router::{Drained, Router};
 pub use settings::RouterSettings;

@@ -84,10 +84,19 @@ pub enum Compression {
 /// What holds where there is TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HttpsPolicy {
-    /// Plain requests are redirected to this port. Only for apps with a certificate.
-    pub redirect_to: Option<u16>,
+    /// Whether plain requests are redirected. Only for apps with a certificate.
+    pub redirect: Option<HttpsRedirect>,
     /// Sent as `Strict-Transport-Security` on TLS.
     pub hsts: Option<Hsts>,
+}
+
+/// Requests in the clear on one port go to another port, inside TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HttpsRedirect {
+    /// The port of this host that they come in on.
+    pub from: u16,
+    /// The port as clients see it.
+    pub to: u16,
 }
 
 /// How long browsers shall insist on TLS.

@@ -264,6 +264,7 @@ fn visit(peer: &Peer, headers: &HeaderMap) -> Visit {
     Visit {
         client: Visit::client(ip, headers, trusted),
         scheme,
+        port: peer.front.port,
     }
 }
 

@@ -28,6 +28,8 @@ fn view(name: &str) -> RoutingView {
         detected: BTreeMap::from([(app(name), vec!["http:80:5000".parse().unwrap()])]),
         live: Vec::new(),
         wishes: Wishes::default(),
+        certified: BTreeSet::new(),
+        https_public: None,
         main: MainPorts {
             http: 8080,
             https: None,
@@ -184,4 +186,23 @@ fn the_proxy_port_stands_for_80_unless_the_user_mapped_ports() {
     view.ports
         .insert(app("a"), vec!["http:80:5000".parse().unwrap()]);
     assert_eq!(ports(&view), [8080]);
+}
+
+#[test]
+fn plain_requests_go_to_https_once_there_is_a_certificate() {
+    let mut view = view("shop");
+    let redirect = |view: &RoutingView| only(view, Vec::new()).policy.https.redirect;
+    view.main.https = Some(8443);
+    view.https_public = Some(443);
+    assert_eq!(redirect(&view), None, "no certificate");
+    view.certified.insert(app("shop"));
+    let wanted = HttpsRedirect {
+        from: 8080,
+        to: 443,
+    };
+    assert_eq!(redirect(&view), Some(wanted));
+    let no = ("router".to_owned(), "https-redirect".to_owned());
+    let global = &mut view.wishes.global.properties;
+    global.insert(no, "false".to_owned());
+    assert_eq!(redirect(&view), None);
 }

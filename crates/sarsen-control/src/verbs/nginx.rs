@@ -262,7 +262,10 @@ fn describe_answers(policy: &Policy, row: &mut impl FnMut(&str, String)) {
     for rule in &policy.response_headers {
         row("response header", rule.to_string());
     }
-    let port = policy.https.redirect_to.map(|port| port.to_string());
+    let port = policy
+        .https
+        .redirect
+        .map(|redirect| redirect.to.to_string());
     row("https redirect", port.unwrap_or_default());
     row("compression", format!("{:?}", policy.compression));
     let log = match policy.log {

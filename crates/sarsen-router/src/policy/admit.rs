@@ -28,6 +28,8 @@ pub(crate) struct Visit {
     /// Who asks, behind all trusted proxies.
     pub(crate) client: IpAddr,
     pub(crate) scheme: Scheme,
+    /// The port that it came in on.
+    pub(crate) port: u16,
 }
 
 /// How a request came in.
@@ -87,7 +89,7 @@ pub(crate) async fn admit<B>(
     visit: Visit,
 ) -> Result<Shape, Stop> {
     let policy = &app.policy;
-    if let Some(stop) = elsewhere(policy, request, visit.scheme) {
+    if let Some(stop) = elsewhere(policy, request, visit) {
         return Err(stop);
     }
     if policy.maintenance.is_some() {
@@ -116,17 +118,20 @@ pub(crate) fn adorn(policy: &Policy, headers: &mut HeaderMap) {
     }
 }
 
-fn elsewhere<B>(policy: &Policy, request: &Request<B>, scheme: Scheme) -> Option<Stop> {
+fn elsewhere<B>(policy: &Policy, request: &Request<B>, visit: Visit) -> Option<Stop> {
+    let scheme = visit.scheme;
     let (uri, headers) = (request.uri(), request.headers());
     if policy.redirects.is_empty()
         && policy.canonical_host.is_none()
-        && policy.https.redirect_to.is_none()
+        && policy.https.redirect.is_none()
     {
         return None;
     }
     let host = headers.get(HOST)?.to_str().ok().and_then(host::normalise)?;
     let plain = scheme == Scheme::Http && !uri.path().starts_with(CHALLENGES);
-    let https = policy.https.redirect_to.filter(|_| plain);
+    let redirect = policy.https.redirect;
+    let https = redirect.filter(|to| plain && to.from == visit.port);
+    let https = https.map(|redirect| redirect.to);
     let secure = if https.is_some() {
         "https"
     } else {

@@ -117,9 +117,10 @@ async fn redirects_go_by_name_and_path_and_carry_the_rest_along() {
 #[tokio::test]
 async fn plain_requests_go_to_https_where_there_is_a_certificate() {
     let backend = Backend::saying("hello").await;
-    let policy = Policy {
+    let site = site(Policy::default(), &backend).await;
+    let policy = |from| Policy {
         https: HttpsPolicy {
-            redirect_to: Some(443),
+            redirect: Some(HttpsRedirect { from, to: 443 }),
             hsts: Some(Hsts {
                 max_age: 60,
                 reach: HstsReach::Subdomains,
@@ -128,7 +129,9 @@ async fn plain_requests_go_to_https_where_there_is_a_certificate() {
         },
         ..Policy::default()
     };
-    let site = site(policy, &backend).await;
+    change(&site, policy(1), &backend);
+    assert_eq!(site.get("/a?b").await.status(), 200, "another port");
+    change(&site, policy(site.port), &backend);
     let reply = site.get("/a?b").await;
     assert_eq!(reply.status(), 301);
     assert_eq!(reply.header("location"), Some("https://app.test/a?b"));
