@@ -67,6 +67,8 @@ triggers! {
     BuilderDetect = "builder-detect",
     /// BUILDER_TYPE APP FOLDER IMAGE; prints the image to build on
     BuilderDokkuImage = "builder-dokku-image",
+    /// APP CONTAINER_ID PROC PORT IP INDEX
+    CheckDeploy = "check-deploy",
     /// APP INTERNAL_PORT INTERNAL_IP IMAGE_TAG
     CorePostDeploy = "core-post-deploy",
     /// APP FOLDER REV
@@ -111,6 +113,8 @@ triggers! {
     PostCertsUpdate = "post-certs-update",
     /// APP set|unset|clear KEY…
     PostConfigUpdate = "post-config-update",
+    /// app CONTAINER_ID APP PHASE PROC
+    PostContainerCreate = "post-container-create",
     /// APP
     PostCreate = "post-create",
     /// APP IMAGE_TAG
@@ -151,12 +155,16 @@ triggers! {
     PreReleaseBuildpack = "pre-release-buildpack",
     /// APP IMAGE_TAG
     PreReleaseDockerfile = "pre-release-dockerfile",
+    /// Nothing: apps are to be started again
+    PreRestore = "pre-restore",
     /// APP
     PreStart = "pre-start",
     /// APP
     ProxyDisable = "proxy-disable",
     /// APP
     ProxyEnable = "proxy-enable",
+    /// APP; prints a section
+    Report = "report",
     /// APP PROC
     SchedulerPostDeployProcess = "scheduler-post-deploy-process",
     /// SCHEDULER APP CONTAINER_ID EXIT_CODE

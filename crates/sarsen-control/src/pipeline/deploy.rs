@@ -27,6 +27,14 @@ pub(crate) struct Candidate {
 }
 
 impl Rollout {
+    fn tell_skipped(&self, job: &Job) {
+        for process in &self.skipped {
+            job.log.warn(&format!(
+                "Skipping {process} as it is missing from the current Procfile"
+            ));
+        }
+    }
+
     /// The whole formation, in place of everything that runs.
     pub(crate) fn everything(release: &Release) -> Self {
         let mut rollout = Self {
@@ -105,6 +113,24 @@ impl Control {
         Ok(found)
     }
 
+    /// A container is there, and not started yet: plugins may connect it to networks.
+    async fn created(
+        &self,
+        app: &AppName,
+        process: Option<&ProcessType>,
+        created: sarsen_deploy::Created,
+    ) -> Outcome {
+        let container = &created.container;
+        let instances = self.store.instances();
+        instances
+            .set_container(created.instance, container, created.name.as_str())
+            .await?;
+        let process = process.map_or("", ProcessType::as_str);
+        let arguments = ["app", container.as_str(), app.as_str(), "deploy", process];
+        self.ask_plugins_about(Trigger::PostContainerCreate, &arguments)
+            .await
+    }
+
     /// Starts the containers and waits until they are healthy.
     pub(crate) async fn deploy(
         &self,
@@ -116,11 +142,7 @@ impl Control {
         let tag = release.number.to_string();
         self.ask_plugins(job, Trigger::PreDeploy, &[job.app.as_str(), &tag])
             .await?;
-        for process in &rollout.skipped {
-            job.log.warn(&format!(
-                "Skipping {process} as it is missing from the current Procfile"
-            ));
-        }
+        rollout.tell_skipped(job);
         let mut settings = self.app_settings(&release).await?;
         let types = rollout.wanted.iter().map(|(process, _)| process.clone());
         self.add_deploy_flags(&release, &types.collect(), &mut settings)
@@ -149,16 +171,18 @@ impl Control {
             instances: &planned,
             settings: &settings,
         };
-        let store = self.store.clone();
+        let types = planned
+            .iter()
+            .map(|planned| (planned.id, planned.process.clone()))
+            .collect::<BTreeMap<_, _>>();
+        let (control, app) = (self.clone(), job.app.clone());
         let record =
             move |created: sarsen_deploy::Created| -> futures_util::future::BoxFuture<'static, _> {
-                let store = store.clone();
+                let (control, app) = (control.clone(), app.clone());
+                let process = types.get(&created.instance).cloned();
                 Box::pin(async move {
-                    let recorded = store
-                        .instances()
-                        .set_container(created.instance, &created.container, created.name.as_str())
-                        .await;
-                    recorded.map_err(|error| error.to_string())
+                    let recorded = control.created(&app, process.as_ref(), created).await;
+                    recorded.map_err(|failure| failure.message)
                 })
             };
         let started = self

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use sarsen_deploy::Started;
 use sarsen_domain::{AppName, Progress};
+use sarsen_plugins::Trigger;
 use sarsen_store::Instance;
 
 use crate::control::Control;
@@ -46,8 +48,21 @@ impl Control {
                     started.process, started.index, job.app
                 )));
             }
+            self.check_by_plugins(job, started).await?;
         }
         Ok(Registered(candidate))
+    }
+
+    /// Plugins may find fault with a container before requests go to it.
+    async fn check_by_plugins(&self, job: &Job, started: &Started) -> Outcome {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let port = text(started.port.map(|port| port.to_string()));
+        let ip = text(started.address.map(|address| address.to_string()));
+        let index = started.index.to_string();
+        let (container, process) = (started.container.as_str(), started.process.as_str());
+        let arguments = [job.app.as_str(), container, process, &port, &ip, &index];
+        self.ask_plugins(job, Trigger::CheckDeploy, &arguments)
+            .await
     }
 
     /// Makes the release the live one, in one transaction, and swaps the routes. From here on there is no way back

@@ -55,6 +55,10 @@ fn after(call: &Call, app: &AppName) -> Option<Moment> {
 impl Control {
     /// Fires what belongs before the command; a plugin that objects stops it.
     pub(crate) async fn announce(&self, call: &mut Call) -> Outcome {
+        if call.command.name == "ps:restore" {
+            self.fire_for(call, (Trigger::PreRestore, Vec::new()))
+                .await?;
+        }
         for app in self.concerned(call).await? {
             if let Some(moment) = before(call, &app) {
                 self.fire_for(call, moment).await?;
@@ -112,7 +116,8 @@ impl Control {
             .collect())
     }
 
-    async fn fire_for(&self, call: &mut Call, (trigger, args): Moment) -> Outcome {
+    /// Fires a trigger for who gave the command, and shows what scripts print.
+    pub(crate) async fn fire_for(&self, call: &mut Call, (trigger, args): Moment) -> Outcome {
         if !self.plugins.implements(&trigger) {
             return Ok(());
         }

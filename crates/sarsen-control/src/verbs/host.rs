@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sarsen_domain::container::label;
 use sarsen_domain::{AppName, ImageRef};
+use sarsen_plugins::Trigger;
 use sarsen_runtime::{ContainerInfo, ContainerStatus};
 use sarsen_store::Scope;
 
@@ -11,6 +12,7 @@ use crate::access::Action;
 use crate::args::Usage;
 use crate::control::Control;
 use crate::failure::Outcome;
+use crate::property::apps_to_report;
 use crate::table::{self, Call, Command, verb};
 
 /// The verbs of this file.
@@ -90,6 +92,13 @@ async fn report(control: &Control, call: &mut Call) -> Outcome {
     }
     call.command = mine;
     call.args = own;
+    if !control.plugins.implements(&Trigger::Report) {
+        return Ok(());
+    }
+    for app in apps_to_report(control, call).await? {
+        let moment = (Trigger::Report, vec![app.to_string()]);
+        control.fire_for(call, moment).await?;
+    }
     Ok(())
 }
 

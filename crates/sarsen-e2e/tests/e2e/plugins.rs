@@ -45,6 +45,15 @@ const CHANGER: &[(&str, &str)] = &[
          docker container commit \"$id\" \"$3\" >/dev/null; docker container rm \"$id\" >/dev/null",
     ),
     ("docker-args-run", "echo '--env FLAGGED=run'"),
+    (
+        "post-container-create",
+        "echo \"$1 $3 $4 $5\" >> \"$DOKKU_LIB_ROOT/data/made\"",
+    ),
+    (
+        "check-deploy",
+        "[[ -n $2 && -n $5 ]]; dokku_log_info1 \"checked $1 $3 $4 $6\"",
+    ),
+    ("report", "dokku_log_info2 \"$1 changer information\""),
     ("app-urls", "echo \"http://elsewhere.test/$1\""),
     // A script may call back while it is being waited for.
     ("pre-deploy", "config_set --no-restart \"$1\" TOLD=yes; dokku_apps"),
@@ -68,6 +77,7 @@ fn triggers_change_sources_flags_and_addresses() {
     for said in [
         "plugged built by dockerfile from ",
         "about to build plugged",
+        "checked plugged web 5000 1",
         "http:80:5000",
         "plugged.e2e.test",
         "docker-local",
@@ -91,6 +101,13 @@ fn triggers_change_sources_flags_and_addresses() {
     assert_eq!(body(&world, "/env/FLAGGED"), "web\n");
     let ran = world.ssh(&["run", "plugged", "printenv", "FLAGGED"]);
     assert_eq!(ran.succeeded().stdout, "run\n");
+    let made = fs::read_to_string(world.daemon.data.join("data/made")).unwrap();
+    assert_eq!(made, "app plugged deploy web\n");
+    let report = world.ssh(&["report", "plugged"]).succeeded().stdout;
+    assert!(
+        report.contains("=====> plugged changer information"),
+        "{report}"
+    );
     settings_are_told(&world);
     world
         .local(&["plugin:uninstall", "changer"], b"")
