@@ -105,6 +105,7 @@ impl CertIssuer for FakeIssuer {
         let mut accounts = lock(&self.0.accounts);
         let account = format!("account {} of {}", accounts.len(), authority.email);
         accounts.insert(account.clone());
+        drop(accounts);
         Ok(Secret::new(account))
     }
 
