@@ -12,6 +12,8 @@ mod control;
 pub mod cron;
 mod drains;
 mod failure;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod import;
 mod lifecycle;
 mod lock;

@@ -21,6 +21,22 @@ pub(crate) struct Property {
     pub check: fn(&str) -> Result<(), Invalid>,
 }
 
+impl Property {
+    /// A property that an app has of its own, or else from all apps.
+    pub(crate) const fn shared(
+        key: &'static str,
+        default: &'static str,
+        check: fn(&str) -> Result<(), Invalid>,
+    ) -> Self {
+        Self {
+            key,
+            reach: Reach::AppAndGlobal,
+            default,
+            check,
+        }
+    }
+}
+
 /// Where a property may be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reach {

@@ -3,25 +3,17 @@
 
 use std::sync::Arc;
 
-use sarsen_addons::Catalog;
-use sarsen_build::{BuildSettings, Builder};
-use sarsen_deploy::{DeploySettings, Deployer};
 use sarsen_domain::{
     AppName, BuildKind, BuildSource, BuilderKind, Config, Formation, ImageRef, Procfile,
 };
-use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
-use sarsen_plugins::{PluginSettings, Plugins};
-use sarsen_registry::{Host, Registry, RegistrySettings};
-use sarsen_router::{FakeIssuer, Router, RouterSettings};
-use sarsen_runtime::Runtime;
+use sarsen_router::FakeIssuer;
 use sarsen_runtime::fake::{Behaviour, FakeRuntime};
-use sarsen_store::{NewRelease, Replace, Store};
+use sarsen_store::{NewRelease, Replace};
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::session::{Actor, Front, Io, Request};
-use crate::{Control, ControlSettings, Parts};
+use crate::{Control, fake};
 
 /// The image of every release that [`World::release`] makes.
 pub(crate) const IMAGE: &str = "test/app:latest";
@@ -47,7 +39,9 @@ impl World {
         engine.behave(IMAGE, behaviour);
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let issuer = FakeIssuer::default();
-        let control = control(&folder, &engine, &issuer).await;
+        let control = fake::control(folder.path(), &engine, &issuer)
+            .await
+            .unwrap();
         Self {
             control,
             engine,
@@ -62,7 +56,9 @@ impl World {
         self.control.tasks.close();
         self.control.tasks.wait().await;
         self.control.store.close().await;
-        let control = control(&self.folder, &self.engine, &self.issuer).await;
+        let control = fake::control(self.folder.path(), &self.engine, &self.issuer)
+            .await
+            .unwrap();
         Self { control, ..self }
     }
 
@@ -142,87 +138,5 @@ impl World {
         let said = self.say(line).await;
         assert_ne!(said.code, 0, "{line}: {}", said.stdout);
         said.stderr
-    }
-}
-
-async fn control(folder: &tempfile::TempDir, engine: &FakeRuntime, issuer: &FakeIssuer) -> Control {
-    let root = folder.path();
-    let runtime: Runtime = Arc::new(engine.clone());
-    let tasks = TaskTracker::new();
-    let registry = RegistrySettings {
-        owner: "test".to_owned(),
-        host: Host::local("test"),
-    };
-    Control::new(Parts {
-        store: Store::open(&root.join("db"), &root.join("key"))
-            .await
-            .unwrap(),
-        repos: Repos::new(repos(root, &tasks)).unwrap(),
-        registry: Registry::new(runtime.clone(), registry),
-        router: Router::new(RouterSettings::default()),
-        builder: Builder::new(runtime.clone(), BuildSettings::default()),
-        deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
-        plugins: Plugins::new(&plugins(root, &tasks)).unwrap(),
-        issuer: Arc::new(issuer.clone()),
-        addons: Catalog::load(&root.join("addons"), &crate::nouns()).unwrap(),
-        runtime,
-        tasks,
-        shutdown: CancellationToken::new(),
-        settings: settings(root),
-    })
-}
-
-fn repos(root: &std::path::Path, tasks: &TaskTracker) -> RepoSettings {
-    RepoSettings {
-        root: root.join("git"),
-        work: None,
-        hook_binary: "/bin/false".into(),
-        hooks: None,
-        max_pack_bytes: 1 << 20,
-        submodules: SubmodulePolicy {
-            allow_private_hosts: false,
-            timeout: std::time::Duration::from_secs(1),
-            max_depth: 1,
-            max_count: 1,
-            env: Vec::new(),
-        },
-        tasks: tasks.clone(),
-    }
-}
-
-fn plugins(root: &std::path::Path, tasks: &TaskTracker) -> PluginSettings {
-    PluginSettings {
-        root: root.join("plugins"),
-        lib_root: root.to_owned(),
-        dokku_root: root.join("git"),
-        socket: root.join("control.sock"),
-        binary: "/bin/false".into(),
-        stack_image: String::new(),
-        env: Vec::new(),
-        trigger_time_limit: std::time::Duration::from_secs(1),
-        tasks: tasks.clone(),
-    }
-}
-
-fn settings(root: &std::path::Path) -> ControlSettings {
-    ControlSettings {
-        owner: "test".to_owned(),
-        data_dir: root.to_owned(),
-        dokku_root: root.join("git"),
-        dokku_lib_root: root.to_owned(),
-        dokku_owner: None,
-        binary: "/usr/local/bin/sarsen".into(),
-        socket: root.join("control.sock"),
-        http_ip: [127, 0, 0, 1].into(),
-        http_port: 8080,
-        http_public_port: 8080,
-        https_port: None,
-        https_public_port: None,
-        ssh_host: "localhost".to_owned(),
-        ssh_port: 2222,
-        dashboard: None,
-        access_log: None,
-        keep_releases: 10,
-        acme: crate::AcmeSettings::default(),
     }
 }

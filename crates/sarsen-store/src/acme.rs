@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use sarsen_domain::{AppName, Secret};
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Row, Sqlite};
 
 use crate::rows::{app_id, must_touch, now, parsed};
 use crate::seal::Place;
@@ -15,6 +16,17 @@ const REMEMBERED: i64 = 30 * 24 * 3600;
 
 /// The ACME side of a [`Store`].
 pub struct Acme<'a>(pub(crate) &'a Store);
+
+/// A change of how one app stands; the app's name is the last thing to bind.
+macro_rules! change {
+    ($set:literal) => {
+        concat!(
+            "UPDATE acme_apps SET ",
+            $set,
+            " WHERE app_id = (SELECT id FROM apps WHERE name = ?)"
+        )
+    };
+}
 
 /// How an app stands with its authority.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,15 +142,8 @@ impl Acme<'_> {
 
     /// Undoes an `enable` that led to nothing: only the error stays, to be shown.
     pub async fn give_up(&self, app: &AppName, error: &str) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        let id = app_id(&mut tx, app).await?;
-        sqlx::query("UPDATE acme_apps SET is_enabled = 0, error = ? WHERE app_id = ?")
-            .bind(error)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
+        let change = sqlx::query(change!("is_enabled = 0, error = ?")).bind(error);
+        self.update(app, change).await
     }
 
     /// How an app stands; none if nobody ever said anything about it.
@@ -165,18 +170,8 @@ impl Acme<'_> {
 
     /// Writes down that it went well.
     pub async fn succeeded(&self, app: &AppName, renew_at: i64) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        let done = sqlx::query(
-            "UPDATE acme_apps SET failures = 0, retry_at = 0, error = NULL, renew_at = ? \
-             WHERE app_id = (SELECT id FROM apps WHERE name = ?)",
-        )
-        .bind(renew_at)
-        .bind(app.as_str())
-        .execute(&mut *tx)
-        .await?;
-        must_touch(done.rows_affected(), app)?;
-        tx.commit().await?;
-        Ok(())
+        let change = change!("failures = 0, retry_at = 0, error = NULL, renew_at = ?");
+        self.update(app, sqlx::query(change).bind(renew_at)).await
     }
 
     /// Writes down that it went wrong.
@@ -186,30 +181,26 @@ impl Acme<'_> {
         error: &str,
         retry_at: i64,
     ) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        let done = sqlx::query(
-            "UPDATE acme_apps SET failures = failures + 1, retry_at = ?, error = ? \
-             WHERE app_id = (SELECT id FROM apps WHERE name = ?)",
-        )
-        .bind(retry_at)
-        .bind(error)
-        .bind(app.as_str())
-        .execute(&mut *tx)
-        .await?;
-        must_touch(done.rows_affected(), app)?;
-        tx.commit().await?;
-        Ok(())
+        let change = change!("failures = failures + 1, retry_at = ?, error = ?");
+        let change = sqlx::query(change).bind(retry_at).bind(error);
+        self.update(app, change).await
     }
 
     /// Has nothing tried before a point in time.
     pub async fn wait_until(&self, app: &AppName, retry_at: i64) -> Result<(), StoreError> {
+        let change = sqlx::query(change!("retry_at = ?")).bind(retry_at);
+        self.update(app, change).await
+    }
+
+    /// Runs a `change!`, of which only the app is still to be bound.
+    async fn update<'q>(
+        &self,
+        app: &'q AppName,
+        change: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
-        let id = app_id(&mut tx, app).await?;
-        sqlx::query("UPDATE acme_apps SET retry_at = ? WHERE app_id = ?")
-            .bind(retry_at)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
+        let done = change.bind(app.as_str()).execute(&mut *tx).await?;
+        must_touch(done.rows_affected(), app)?;
         tx.commit().await?;
         Ok(())
     }

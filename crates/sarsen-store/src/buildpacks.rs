@@ -1,6 +1,7 @@
 //! Buildpacks that users chose for an app, in the order they run.
 
 use sarsen_domain::{AppName, BuildpackRef};
+use sqlx::SqliteConnection;
 
 use crate::rows::{app_id, limit, parsed};
 use crate::{Store, StoreError};
@@ -29,17 +30,27 @@ impl Buildpacks<'_> {
             .bind(id)
             .execute(&mut *tx)
             .await?;
-        for (position, buildpack) in buildpacks.iter().enumerate() {
-            sqlx::query("INSERT INTO buildpacks (app_id, position, buildpack) VALUES (?, ?, ?)")
-                .bind(id)
-                .bind(limit(position))
-                .bind(buildpack.as_str())
-                .execute(&mut *tx)
-                .await?;
-        }
+        insert(&mut tx, id, buildpacks).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Adds buildpacks to an app that has none.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    app: i64,
+    buildpacks: &[BuildpackRef],
+) -> Result<(), sqlx::Error> {
+    for (position, buildpack) in buildpacks.iter().enumerate() {
+        sqlx::query("INSERT INTO buildpacks (app_id, position, buildpack) VALUES (?, ?, ?)")
+            .bind(app)
+            .bind(limit(position))
+            .bind(buildpack.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

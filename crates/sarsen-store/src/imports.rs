@@ -4,10 +4,10 @@ use sarsen_domain::{AppName, BuildpackRef, Config, Domain, Formation, PortMappin
 
 use crate::apps::{Locked, Stopped};
 use crate::domains::{self, Vhosts};
-use crate::rows::{is_duplicate, limit, now};
+use crate::rows::{is_duplicate, now};
 use crate::{
-    DockerOption, NewCertificate, Scope, Store, StoreError, certificates, config, docker_options,
-    formation,
+    DockerOption, NewCertificate, Scope, Store, StoreError, buildpacks, certificates, config,
+    docker_options, formation, ports, properties,
 };
 
 /// Brings things into a [`Store`].
@@ -81,34 +81,14 @@ impl Imports<'_> {
         }
         domains::append(&mut tx, Some(id), &app.domains).await?;
         formation::merge(&mut tx, id, &app.formation).await?;
-        for (position, mapping) in app.ports.iter().enumerate() {
-            sqlx::query("INSERT INTO ports (app_id, position, mapping) VALUES (?, ?, ?)")
-                .bind(id)
-                .bind(limit(position))
-                .bind(mapping.to_string())
-                .execute(&mut *tx)
-                .await?;
-        }
-        for (position, buildpack) in app.buildpacks.iter().enumerate() {
-            sqlx::query("INSERT INTO buildpacks (app_id, position, buildpack) VALUES (?, ?, ?)")
-                .bind(id)
-                .bind(limit(position))
-                .bind(buildpack.to_string())
-                .execute(&mut *tx)
-                .await?;
-        }
+        ports::insert(&mut tx, id, &app.ports).await?;
+        buildpacks::insert(&mut tx, id, &app.buildpacks).await?;
         if let Some(new) = &app.certificate {
             certificates::insert(&mut tx, &self.0.sealer, id, new).await?;
         }
         docker_options::insert(&mut tx, id, &app.docker_options).await?;
         for (plugin, key, value) in &app.properties {
-            sqlx::query("INSERT OR REPLACE INTO properties (app_id, plugin, key, value) VALUES (?, ?, ?, ?)")
-                .bind(id)
-                .bind(plugin)
-                .bind(key)
-                .bind(value)
-                .execute(&mut *tx)
-                .await?;
+            properties::put(&mut tx, Some(id), (plugin, key, value)).await?;
         }
         tx.commit().await?;
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sarsen_domain::{AppName, PortMapping};
+use sqlx::SqliteConnection;
 
 use crate::rows::{app_id, limit, parsed};
 use crate::{Store, StoreError};
@@ -30,14 +31,7 @@ impl Ports<'_> {
             .bind(id)
             .execute(&mut *tx)
             .await?;
-        for (position, mapping) in mappings.iter().enumerate() {
-            sqlx::query("INSERT INTO ports (app_id, position, mapping) VALUES (?, ?, ?)")
-                .bind(id)
-                .bind(limit(position))
-                .bind(mapping.to_string())
-                .execute(&mut *tx)
-                .await?;
-        }
+        insert(&mut tx, id, mappings).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -57,6 +51,23 @@ impl Ports<'_> {
         }
         Ok(all)
     }
+}
+
+/// Adds mappings to an app that has none.
+pub(crate) async fn insert(
+    connection: &mut SqliteConnection,
+    app: i64,
+    mappings: &[PortMapping],
+) -> Result<(), sqlx::Error> {
+    for (position, mapping) in mappings.iter().enumerate() {
+        sqlx::query("INSERT INTO ports (app_id, position, mapping) VALUES (?, ?, ?)")
+            .bind(app)
+            .bind(limit(position))
+            .bind(mapping.to_string())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

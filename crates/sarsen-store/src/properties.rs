@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sarsen_domain::AppName;
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 
 use crate::rows::{app_id, parsed, scope_id};
 use crate::{Scope, Store, StoreError};
@@ -42,15 +42,7 @@ impl Properties<'_> {
     ) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
         let id = scope_id(&mut tx, scope).await?;
-        sqlx::query(
-            "INSERT OR REPLACE INTO properties (app_id, plugin, key, value) VALUES (?, ?, ?, ?)",
-        )
-        .bind(id)
-        .bind(plugin)
-        .bind(key)
-        .bind(value)
-        .execute(&mut *tx)
-        .await?;
+        put(&mut tx, id, (plugin, key, value)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -65,20 +57,10 @@ impl Properties<'_> {
         let mut tx = self.0.write().await?;
         let id = scope_id(&mut tx, scope).await?;
         for (key, value) in changes {
-            sqlx::query("DELETE FROM properties WHERE app_id IS ? AND plugin = ? AND key = ?")
-                .bind(id)
-                .bind(plugin)
-                .bind(key)
-                .execute(&mut *tx)
-                .await?;
-            let Some(value) = value else { continue };
-            sqlx::query("INSERT INTO properties (app_id, plugin, key, value) VALUES (?, ?, ?, ?)")
-                .bind(id)
-                .bind(plugin)
-                .bind(key)
-                .bind(value)
-                .execute(&mut *tx)
-                .await?;
+            match value {
+                Some(value) => put(&mut tx, id, (plugin, key, value)).await?,
+                None => remove(&mut tx, id, (plugin, key)).await?,
+            }
         }
         tx.commit().await?;
         Ok(())
@@ -88,12 +70,7 @@ impl Properties<'_> {
     pub async fn unset(&self, scope: &Scope, plugin: &str, key: &str) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
         let id = scope_id(&mut tx, scope).await?;
-        sqlx::query("DELETE FROM properties WHERE app_id IS ? AND plugin = ? AND key = ?")
-            .bind(id)
-            .bind(plugin)
-            .bind(key)
-            .execute(&mut *tx)
-            .await?;
+        remove(&mut tx, id, (plugin, key)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -170,6 +147,38 @@ impl Properties<'_> {
             .map(|row| Ok((parsed(row, "name")?, row.try_get("value")?)))
             .collect()
     }
+}
+
+/// Adds or replaces a value: plugin, key, value.
+pub(crate) async fn put(
+    connection: &mut SqliteConnection,
+    app: Option<i64>,
+    (plugin, key, value): (&str, &str, &str),
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO properties (app_id, plugin, key, value) VALUES (?, ?, ?, ?)",
+    )
+    .bind(app)
+    .bind(plugin)
+    .bind(key)
+    .bind(value)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn remove(
+    connection: &mut SqliteConnection,
+    app: Option<i64>,
+    (plugin, key): (&str, &str),
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM properties WHERE app_id IS ? AND plugin = ? AND key = ?")
+        .bind(app)
+        .bind(plugin)
+        .bind(key)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 #[cfg(test)]

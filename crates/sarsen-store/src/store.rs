@@ -17,8 +17,8 @@ use crate::certificates::AppCertificates;
 use crate::seal::{Place, Sealer};
 use crate::{
     Access, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    GitCredentials, Imports, Instances, Metrics, PluginRuns, Ports, Properties, RegistryLogins,
-    Releases, Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
+    GitCredentials, Imports, Instances, KeyValues, Metrics, PluginRuns, Ports, Properties,
+    RegistryLogins, Releases, Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -99,6 +99,11 @@ impl Store {
     /// Scheduled tasks.
     pub fn cron(&self) -> Cron<'_> {
         Cron(self)
+    }
+
+    /// Keys and sessions of the Consul API.
+    pub fn key_values(&self) -> KeyValues<'_> {
+        KeyValues(self)
     }
 
     /// What the router is told of apps beyond their routes.

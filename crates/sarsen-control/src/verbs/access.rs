@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::output::columns;
 use crate::property::apps_to_report;
-use crate::report::{self, Fields, ReportKind};
+use crate::report::{self, Fields, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
 
 /// The verbs of this file.
@@ -123,14 +123,10 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
         .into_iter()
         .map(|key| (key.name.clone(), of(&key.name)))
         .collect();
-    match call.args.value("--format") {
-        Some("json") => call.out.line(&json(&rows)).await,
-        None | Some("text") if rows.is_empty() => Err(Failure::new("No public keys found")),
-        None | Some("text") => call.out.bytes(table(&rows).as_bytes()).await,
-        Some(other) => Err(Failure::new(format!(
-            "Unknown format '{}': use text or json",
-            other.escape_debug()
-        ))),
+    match wants_json(call)? {
+        true => call.out.line(&json(&rows)).await,
+        false if rows.is_empty() => Err(Failure::new("No public keys found")),
+        false => call.out.bytes(table(&rows).as_bytes()).await,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::access::{Action, authorise, sees};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach, apps_to_report, boolean};
-use crate::report::{self, ReportKind};
+use crate::report::{self, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
 
 /// The verbs of this file.
@@ -158,26 +158,22 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
     let mut apps = control.store.apps().list().await?;
     apps.retain(|app| sees(&call.actor, app));
     let apps = control.visible(&call.identity, apps).await?;
-    match call.args.value("--format") {
-        Some("json") => {
+    match wants_json(call)? {
+        true => {
             call.out
                 .line(&serde_json::to_string(&apps).unwrap_or_default())
                 .await
         }
-        None | Some("stdout") if apps.is_empty() => {
+        false if apps.is_empty() => {
             call.out
                 .warn("You haven't deployed any applications yet")
                 .await
         }
-        None | Some("stdout") => {
+        false => {
             call.out.title("My Apps").await?;
             let lines: String = apps.iter().map(|app| format!("{app}\n")).collect();
             call.out.bytes(lines.as_bytes()).await
         }
-        Some(other) => Err(Failure::new(format!(
-            "Unknown format '{}': use stdout or json",
-            other.escape_debug()
-        ))),
     }
 }
 

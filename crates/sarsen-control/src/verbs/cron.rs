@@ -12,7 +12,7 @@ use crate::control::Control;
 use crate::cron::{Begun, TaskOverview, WantedRun, sendmail_is_there};
 use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach, apps_to_report, boolean};
-use crate::report::{self, ReportKind};
+use crate::report::{self, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
 use crate::time::rfc3339;
 use crate::verbs::run::{exit, ttl};
@@ -194,16 +194,7 @@ async fn named(control: &Control, call: &mut Call) -> Outcome<(AppName, CronId)>
 }
 
 async fn list(control: &Control, call: &mut Call) -> Outcome {
-    let json = match call.args.value("--format") {
-        None | Some("stdout") => false,
-        Some("json") => true,
-        Some(other) => {
-            return Err(Failure::new(format!(
-                "Unknown format '{}': use stdout or json",
-                other.escape_debug()
-            )));
-        }
-    };
+    let json = wants_json(call)?;
     // Tasks come from app.json, so there are none that belong to no app.
     let mut tasks = Vec::new();
     let mut name = String::new();

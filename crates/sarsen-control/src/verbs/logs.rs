@@ -1,9 +1,8 @@
 //! What an app's containers say.
 
+use sarsen_deploy::LogSource;
 use sarsen_deploy::drain::Sink;
-use sarsen_deploy::{LogFormat, LogSource, TextStyle};
 use sarsen_domain::{AppName, Invalid, ProcessType};
-use sarsen_runtime::LogOptions;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -142,30 +141,7 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
 async fn logs(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let sources = sources(control, call, &app).await?;
-    let count = call.args.value("--num").unwrap_or("100");
-    let count = count
-        .parse()
-        .map_err(|_| Failure::new("--num needs a number of lines"))?;
-    let options = LogOptions {
-        follow: call.args.has("--tail"),
-        tail: Some(count),
-        timestamps: true,
-    };
-    let style = if call.terminal.is_some() {
-        TextStyle::Coloured
-    } else {
-        TextStyle::Plain
-    };
-    let format = if call.args.has("--quiet") {
-        LogFormat::Raw
-    } else {
-        LogFormat::Full
-    };
-    let lines = control
-        .deployer
-        .log_stream(sources, options, (format, style))
-        .await?;
-    show(control, call, lines).await
+    show(control, call, sources).await
 }
 
 /// The live containers; those of one process type when one is named.

@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach, any, apps_to_report, boolean, scope};
-use crate::report::{self, ReportKind};
+use crate::report::{self, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
 use crate::verbs::apps::confirm;
 
@@ -92,17 +92,17 @@ const LABEL: &str = "com.dokku.network-name";
 pub(crate) const CONCERN: Concern = Concern {
     plugin: "network",
     properties: &[
-        property("attach-post-create", "", names),
-        property("attach-post-deploy", "", names),
-        property("bind-all-interfaces", "false", boolean),
-        property("initial-network", "", one_name),
+        Property::shared("attach-post-create", "", names),
+        Property::shared("attach-post-deploy", "", names),
+        Property::shared("bind-all-interfaces", "false", boolean),
+        Property::shared("initial-network", "", one_name),
         Property {
             key: "static-web-listener",
             reach: Reach::App,
             default: "",
             check: listener,
         },
-        property("tld", "", any),
+        Property::shared("tld", "", any),
     ],
     report: ReportKind {
         prefix: "network",
@@ -110,19 +110,6 @@ pub(crate) const CONCERN: Concern = Concern {
         long_json_keys: true,
     },
 };
-
-const fn property(
-    key: &'static str,
-    default: &'static str,
-    check: fn(&str) -> Result<(), Invalid>,
-) -> Property {
-    Property {
-        key,
-        reach: Reach::AppAndGlobal,
-        default,
-        check,
-    }
-}
 
 /// `[a-zA-Z0-9][a-zA-Z0-9_.-]*`, and none of the engine's own.
 fn one_name(value: &str) -> Result<(), Invalid> {
@@ -245,17 +232,6 @@ async fn exists(control: &Control, call: &mut Call) -> Outcome {
         .await
 }
 
-fn is_json(call: &Call) -> Outcome<bool> {
-    match call.args.value("--format") {
-        None | Some("text" | "stdout") => Ok(false),
-        Some("json") => Ok(true),
-        Some(other) => Err(Failure::new(format!(
-            "Unknown format '{}': use text or json",
-            other.escape_debug()
-        ))),
-    }
-}
-
 fn to_json(network: &NetworkInfo) -> serde_json::Value {
     serde_json::json!({
         "CreatedAt": network.created_at,
@@ -271,7 +247,7 @@ fn to_json(network: &NetworkInfo) -> serde_json::Value {
 }
 
 async fn info(control: &Control, call: &mut Call) -> Outcome {
-    let as_json = is_json(call)?;
+    let as_json = wants_json(call)?;
     let network = existing(control, &call.args).await?;
     let json = to_json(&network);
     if as_json {
@@ -305,7 +281,7 @@ async fn info(control: &Control, call: &mut Call) -> Outcome {
 }
 
 async fn list(control: &Control, call: &mut Call) -> Outcome {
-    let as_json = is_json(call)?;
+    let as_json = wants_json(call)?;
     let mut networks = control.runtime.networks().await?;
     if call.args.has("--dokku-managed") {
         networks.retain(|network| network.labels.contains_key(LABEL));

@@ -16,7 +16,7 @@ use crate::pipeline::settings::parse_restart_policy;
 use crate::pipeline::{Arrival, Rollout, Source};
 use crate::property::{Concern, Property, Reach, apps_to_report, repository_path};
 use crate::push::{from_release, from_source};
-use crate::report::{self, ReportKind};
+use crate::report::{self, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
 
 mod more;
@@ -267,7 +267,7 @@ async fn scale(control: &Control, call: &mut Call) -> Outcome {
 }
 
 async fn show_scale(call: &mut Call, app: &AppName, formation: &Formation) -> Outcome {
-    if call.args.value("--format") == Some("json") {
+    if wants_json(call)? {
         let rows: Vec<_> = formation
             .iter()
             .map(|(process, quantity)| serde_json::json!({"process_type": process.as_str(), "quantity": quantity}))

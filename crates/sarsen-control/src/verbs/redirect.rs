@@ -7,6 +7,7 @@ use sarsen_store::StoredRedirect;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::property::apps_to_report;
+use crate::report::wants_json;
 use crate::table::{Call, Command, verb};
 
 /// The verbs of this file.
@@ -137,16 +138,10 @@ async fn print(call: &mut Call, redirects: Vec<StoredRedirect>) -> Outcome {
 }
 
 async fn report(control: &Control, call: &mut Call) -> Outcome {
-    let format = call.args.value("--format").unwrap_or("stdout").to_owned();
-    if !matches!(format.as_str(), "stdout" | "json") {
-        let format = format.escape_debug();
-        return Err(Failure::new(format!(
-            "Unknown format '{format}': use stdout or json"
-        )));
-    }
+    let as_json = wants_json(call)?;
     for app in apps_to_report(control, call).await? {
         let redirects = control.store.routing().redirects(&app).await?;
-        if format == "json" {
+        if as_json {
             let list: Vec<_> = redirects
                 .iter()
                 .map(|r| {

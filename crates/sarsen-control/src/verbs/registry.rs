@@ -60,10 +60,10 @@ pub(crate) const CONCERN: Concern = Concern {
             default: "",
             check: repository,
         },
-        property("image-repo-template", "", template),
-        property("push-extra-tags", "", tags),
-        property("push-on-release", "false", boolean),
-        property("server", "", server_name),
+        Property::shared("image-repo-template", "", template),
+        Property::shared("push-extra-tags", "", tags),
+        Property::shared("push-on-release", "false", boolean),
+        Property::shared("server", "", server_name),
     ],
     report: ReportKind {
         prefix: "registry",
@@ -71,19 +71,6 @@ pub(crate) const CONCERN: Concern = Concern {
         long_json_keys: true,
     },
 };
-
-const fn property(
-    key: &'static str,
-    default: &'static str,
-    check: fn(&str) -> Result<(), Invalid>,
-) -> Property {
-    Property {
-        key,
-        reach: Reach::AppAndGlobal,
-        default,
-        check,
-    }
-}
 
 fn server_name(value: &str) -> Result<(), Invalid> {
     server(value).map(|_| ())

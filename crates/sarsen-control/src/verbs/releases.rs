@@ -4,6 +4,7 @@ use sarsen_domain::{Release, ReleaseNumber, ReleaseState};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+use crate::report::wants_json;
 use crate::table::{Call, Command, verb};
 use crate::time::rfc3339;
 
@@ -46,7 +47,7 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
         .parse()
         .map_err(|_| Failure::new("--num needs a number"))?;
     let releases = control.store.releases().list(&app, count).await?;
-    if call.args.value("--format") == Some("json") {
+    if wants_json(call)? {
         let rows: Vec<_> = releases
             .iter()
             .map(|release| {
@@ -102,7 +103,7 @@ async fn info(control: &Control, call: &mut Call) -> Outcome {
         })?,
     };
     let rows = describe(&release);
-    if call.args.value("--format") == Some("json") {
+    if wants_json(call)? {
         let object: serde_json::Map<_, _> = rows
             .iter()
             .map(|(label, value)| {

@@ -12,6 +12,7 @@ use sarsen_store::Instance;
 use crate::control::Control;
 use crate::cron::TTL;
 use crate::failure::{Failure, Outcome};
+use crate::report::wants_json;
 use crate::streams::{Process, carry};
 use crate::table::{Call, Command, verb};
 
@@ -232,7 +233,7 @@ async fn run_detached(control: &Control, call: &mut Call) -> Outcome {
 async fn list(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let runs = control.deployer.runs(&app).await?;
-    if call.args.value("--format") == Some("json") {
+    if wants_json(call)? {
         let rows: Vec<_> = runs
             .iter()
             .map(|run| {

@@ -5,24 +5,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sarsen_addons::Catalog;
-use sarsen_build::{BuildSettings, Builder};
-use sarsen_control::{Actor, Control, ControlSettings, Front, Io, Parts, Request};
-use sarsen_deploy::{DeploySettings, Deployer};
+use sarsen_control::{Actor, Control, Front, Io, Request, fake};
 use sarsen_domain::{
     AppName, BuildKind, BuildSource, BuildStatus, BuilderKind, CommitId, Config, Formation,
     ImageRef, Procfile,
 };
-use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
-use sarsen_plugins::{PluginSettings, Plugins};
-use sarsen_registry::{Host, Registry, RegistrySettings};
-use sarsen_router::{FakeIssuer, Router, RouterSettings};
-use sarsen_runtime::Runtime;
+use sarsen_router::FakeIssuer;
 use sarsen_runtime::fake::FakeRuntime;
 use sarsen_store::{NewRelease, Replace, Scope, Store};
 use tokio::io::AsyncWrite;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub(crate) struct World {
     control: Control,
@@ -40,33 +32,12 @@ pub(crate) struct Ended {
 impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().to_owned();
-        let store = Store::open(&root.join("db"), &root.join("key"))
+        let control = fake::control(folder.path(), &FakeRuntime::new(), &FakeIssuer::default())
             .await
             .unwrap();
+        let store = control.store.clone();
         let global = ["apps.test".parse().unwrap()];
         store.domains().set(&Scope::Global, &global).await.unwrap();
-        let runtime: Runtime = Arc::new(FakeRuntime::new());
-        let tasks = TaskTracker::new();
-        let registry = RegistrySettings {
-            owner: "test".to_owned(),
-            host: Host::local("test"),
-        };
-        let control = Control::new(Parts {
-            store: store.clone(),
-            repos: Repos::new(repos(&root, &tasks)).unwrap(),
-            registry: Registry::new(runtime.clone(), registry),
-            router: Router::new(RouterSettings::default()),
-            builder: Builder::new(runtime.clone(), BuildSettings::default()),
-            deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
-            plugins: Plugins::new(&plugins(&root, &tasks)).unwrap(),
-            issuer: Arc::new(FakeIssuer::default()),
-            addons: Catalog::load(&root.join("addons"), &sarsen_control::nouns()).unwrap(),
-            runtime,
-            tasks,
-            shutdown: CancellationToken::new(),
-            settings: settings(&root),
-        });
         let world = Self {
             control,
             store,
@@ -196,54 +167,5 @@ impl AsyncWrite for Kept {
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<std::io::Result<()>> {
         std::task::Poll::Ready(Ok(()))
-    }
-}
-
-fn repos(root: &Path, tasks: &TaskTracker) -> RepoSettings {
-    RepoSettings {
-        root: root.join("git"),
-        work: None,
-        hook_binary: "/bin/false".into(),
-        hooks: None,
-        max_pack_bytes: 1 << 20,
-        submodules: SubmodulePolicy::default(),
-        tasks: tasks.clone(),
-    }
-}
-
-fn plugins(root: &Path, tasks: &TaskTracker) -> PluginSettings {
-    PluginSettings {
-        root: root.join("plugins"),
-        lib_root: root.to_owned(),
-        dokku_root: root.join("git"),
-        socket: root.join("control.sock"),
-        binary: "/bin/false".into(),
-        stack_image: String::new(),
-        env: Vec::new(),
-        trigger_time_limit: Duration::from_secs(1),
-        tasks: tasks.clone(),
-    }
-}
-
-fn settings(root: &Path) -> ControlSettings {
-    ControlSettings {
-        owner: "test".to_owned(),
-        data_dir: root.to_owned(),
-        dokku_root: root.join("git"),
-        dokku_lib_root: root.to_owned(),
-        dokku_owner: None,
-        binary: "/usr/local/bin/sarsen".into(),
-        socket: root.join("control.sock"),
-        http_ip: [127, 0, 0, 1].into(),
-        http_port: 8080,
-        http_public_port: 8080,
-        https_port: None,
-        https_public_port: None,
-        ssh_host: "localhost".to_owned(),
-        ssh_port: 2222,
-        dashboard: None,
-        access_log: None,
-        keep_releases: 10,
-        acme: sarsen_control::AcmeSettings::default(),
     }
 }

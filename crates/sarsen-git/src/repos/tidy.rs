@@ -33,26 +33,24 @@ impl Repos {
     pub async fn unlock(&self, app: &AppName) -> Result<(), GitError> {
         let path = self.needed(app)?;
         let work = move || sweep_locks(&path);
-        self.settings
-            .tasks
-            .spawn_blocking(work)
-            .await
-            .map_err(io::Error::other)
-            .and_then(|done| done)
-            .map_err(GitError::io("remove locks"))
+        self.aside(work).await.map_err(GitError::io("remove locks"))
     }
 
     /// Removes what a crash left behind: unfinished pushes, locks. Only before anything is served.
     pub async fn sweep(&self) -> Result<(), GitError> {
         let (root, cache) = (self.settings.root.clone(), self.cache.root().to_owned());
         let work = move || sweep_root(&root).and_then(|()| sweep_root(&cache));
-        self.settings
-            .tasks
-            .spawn_blocking(work)
-            .await
-            .map_err(io::Error::other)
-            .and_then(|done| done)
-            .map_err(GitError::io("clean up after the last run"))
+        let done = self.aside(work).await;
+        done.map_err(GitError::io("clean up after the last run"))
+    }
+
+    /// Does work on files beside the asynchronous work.
+    async fn aside(
+        &self,
+        work: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let done = self.settings.tasks.spawn_blocking(work).await;
+        done.map_err(io::Error::other)?
     }
 }
 

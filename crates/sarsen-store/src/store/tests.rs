@@ -48,6 +48,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122140801_plugin_runs.sql",
         "3f50cebe6b64d2516efaedbcee87bd5607689ff96d3aedc4239a5e8ae7bb2be9",
     ),
+    (
+        "20261122141100_key_values.sql",
+        "8d730e9a92433a73bec85ac9f53f7d84a2b1cec0a484452fb8b474f9e7ca25ab",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {

@@ -1,28 +1,18 @@
 //! A control over a store in a temporary folder and an engine in memory, and a browser without a network.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use sarsen_addons::Catalog;
-use sarsen_build::{BuildSettings, Builder};
-use sarsen_control::{AcmeSettings, Control, ControlSettings, Parts};
-use sarsen_deploy::{DeploySettings, Deployer};
+use sarsen_control::{Control, fake};
 use sarsen_domain::{
     AppName, BuildId, BuildKind, BuildSource, BuildStatus, BuilderKind, CommitId, Config,
     Formation, ImageRef, Procfile,
 };
-use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
-use sarsen_plugins::{PluginSettings, Plugins};
-use sarsen_registry::{Host, Registry, RegistrySettings};
-use sarsen_router::{FakeIssuer, Router, RouterSettings};
-use sarsen_runtime::Runtime;
+use sarsen_router::FakeIssuer;
 use sarsen_runtime::fake::FakeRuntime;
-use sarsen_store::{NewRelease, Replace, Scope, Store};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use sarsen_store::{NewRelease, Replace, Scope};
 use tower::ServiceExt;
 
 const COMMIT: &str = "0123abcd0123abcd0123abcd0123abcd0123abcd";
@@ -53,39 +43,17 @@ impl Page {
 impl World {
     pub(super) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().to_owned();
-        let store = Store::open(&root.join("db"), &root.join("key"))
+        let engine = FakeRuntime::new();
+        let control = fake::control(folder.path(), &engine, &FakeIssuer::default())
             .await
             .unwrap();
-        store
-            .domains()
+        let domains = control.store.domains();
+        domains
             .set(&Scope::Global, &["apps.test".parse().unwrap()])
             .await
             .unwrap();
-        let engine = FakeRuntime::new();
-        let runtime: Runtime = Arc::new(engine.clone());
-        let tasks = TaskTracker::new();
-        let registry = RegistrySettings {
-            owner: "test".to_owned(),
-            host: Host::local("test"),
-        };
-        let parts = Parts {
-            store,
-            repos: Repos::new(repos(&root, &tasks)).unwrap(),
-            registry: Registry::new(runtime.clone(), registry),
-            router: Router::new(RouterSettings::default()),
-            builder: Builder::new(runtime.clone(), BuildSettings::default()),
-            deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
-            plugins: Plugins::new(&plugins(&root, &tasks)).unwrap(),
-            issuer: Arc::new(FakeIssuer::default()),
-            addons: Catalog::load(&root.join("addons"), &sarsen_control::nouns()).unwrap(),
-            runtime,
-            tasks,
-            shutdown: CancellationToken::new(),
-            settings: settings(&root),
-        };
         Self {
-            control: Control::new(parts),
+            control,
             engine,
             cookie: None,
             address: ([127, 0, 0, 1], 8180).into(),
@@ -193,60 +161,5 @@ fn new_release(name: &str, build: &BuildId) -> NewRelease {
         build: build.clone(),
         author: "ada".to_owned(),
         description: "Deploy <b>".to_owned(),
-    }
-}
-
-fn repos(root: &std::path::Path, tasks: &TaskTracker) -> RepoSettings {
-    RepoSettings {
-        root: root.join("git"),
-        work: None,
-        hook_binary: "/bin/false".into(),
-        hooks: None,
-        max_pack_bytes: 1 << 20,
-        submodules: SubmodulePolicy {
-            allow_private_hosts: false,
-            timeout: std::time::Duration::from_secs(1),
-            max_depth: 1,
-            max_count: 1,
-            env: Vec::new(),
-        },
-        tasks: tasks.clone(),
-    }
-}
-
-fn plugins(root: &std::path::Path, tasks: &TaskTracker) -> PluginSettings {
-    PluginSettings {
-        root: root.join("plugins"),
-        lib_root: root.to_owned(),
-        dokku_root: root.join("git"),
-        socket: root.join("control.sock"),
-        binary: "/bin/false".into(),
-        stack_image: String::new(),
-        env: Vec::new(),
-        trigger_time_limit: std::time::Duration::from_secs(1),
-        tasks: tasks.clone(),
-    }
-}
-
-fn settings(root: &std::path::Path) -> ControlSettings {
-    ControlSettings {
-        access_log: None,
-        owner: "test".to_owned(),
-        data_dir: root.to_owned(),
-        dokku_root: root.join("git"),
-        dokku_lib_root: root.to_owned(),
-        dokku_owner: None,
-        binary: "/usr/local/bin/sarsen".into(),
-        socket: root.join("control.sock"),
-        http_ip: [127, 0, 0, 1].into(),
-        http_port: 8080,
-        http_public_port: 8080,
-        https_port: None,
-        https_public_port: None,
-        ssh_host: "localhost".to_owned(),
-        ssh_port: 2222,
-        dashboard: None,
-        keep_releases: 10,
-        acme: AcmeSettings::default(),
     }
 }

@@ -9,7 +9,7 @@ use super::{addon, subject};
 use crate::addons::service;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
-use crate::report::{self, Fields, ReportKind};
+use crate::report::{self, Fields, ReportKind, wants_json};
 use crate::table::Call;
 
 const REPORT: ReportKind = ReportKind {
@@ -28,8 +28,8 @@ pub(super) async fn list(control: &Control, call: &mut Call) -> Outcome {
     let addon = addon(control, call)?;
     let mut records = control.store.services().all().await?;
     records.retain(|record| record.addon == addon.name);
-    match call.args.value("--format") {
-        Some("json") => {
+    match wants_json(call)? {
+        true => {
             let mut rows = Vec::new();
             for record in &records {
                 let fields = fields(control, &addon, record).await?;
@@ -42,19 +42,15 @@ pub(super) async fn list(control: &Control, call: &mut Call) -> Outcome {
             let rows = serde_json::Value::Array(rows).to_string();
             call.out.line(&rows).await
         }
-        None | Some("stdout") if records.is_empty() => {
+        false if records.is_empty() => {
             let none = format!("There are no {} services", addon.title);
             call.out.warn(&none).await
         }
-        None | Some("stdout") => {
+        false => {
             call.out.title(&format!("{} services", addon.title)).await?;
             let lines: String = records.iter().map(|r| format!("{}\n", r.name)).collect();
             call.out.bytes(lines.as_bytes()).await
         }
-        Some(other) => Err(Failure::new(format!(
-            "Unknown format '{}': use stdout or json",
-            other.escape_debug()
-        ))),
     }
 }
 

@@ -3,54 +3,41 @@
 use sarsen_domain::Invalid;
 
 use crate::policies::{parse_number, parse_size, parse_time};
-use crate::property::{Property, Reach, boolean};
-
-const fn property(
-    key: &'static str,
-    default: &'static str,
-    check: fn(&str) -> Result<(), Invalid>,
-) -> Property {
-    Property {
-        key,
-        reach: Reach::AppAndGlobal,
-        default,
-        check,
-    }
-}
+use crate::property::{Property, boolean};
 
 /// The settings, by name.
 pub(super) const ALL: &[Property] = &[
-    property("access-log-format", "heroku", log_format),
-    property("access-log-path", "", log_path),
-    property("bind-address-ipv4", "", listens),
-    property("bind-address-ipv6", "", listens),
-    property("client-body-timeout", "", time),
-    property("client-header-timeout", "", head_timeout),
-    property("client-max-body-size", "0", size),
-    property("disable-custom-config", "false", boolean),
-    property("error-log-path", "", error_log),
-    property("hsts", "true", boolean),
-    property("hsts-include-subdomains", "true", boolean),
-    property("hsts-max-age", "15724800", number),
-    property("hsts-preload", "false", boolean),
-    property("keepalive-timeout", "", keep_alive),
-    property("lingering-timeout", "", time),
-    property("nginx-conf-sigil-path", "", template),
-    property("nginx-service-command", "", service),
-    property("proxy-buffer-size", "", buffer_size),
-    property("proxy-buffering", "", on_off),
-    property("proxy-buffers", "", buffers),
-    property("proxy-busy-buffers-size", "", buffer_size),
-    property("proxy-connect-timeout", "", time),
-    property("proxy-keepalive", "", number),
-    property("proxy-read-timeout", "", time),
-    property("proxy-send-timeout", "", time),
-    property("send-timeout", "", time),
-    property("underscore-in-headers", "off", underscores),
-    property("x-forwarded-for-value", "$remote_addr", forwarded),
-    property("x-forwarded-port-value", "$server_port", forwarded),
-    property("x-forwarded-proto-value", "$scheme", forwarded),
-    property("x-forwarded-ssl", "", forwarded_ssl),
+    Property::shared("access-log-format", "heroku", log_format),
+    Property::shared("access-log-path", "", log_path),
+    Property::shared("bind-address-ipv4", "", listens),
+    Property::shared("bind-address-ipv6", "", listens),
+    Property::shared("client-body-timeout", "", time),
+    Property::shared("client-header-timeout", "", head_timeout),
+    Property::shared("client-max-body-size", "0", size),
+    Property::shared("disable-custom-config", "false", boolean),
+    Property::shared("error-log-path", "", error_log),
+    Property::shared("hsts", "true", boolean),
+    Property::shared("hsts-include-subdomains", "true", boolean),
+    Property::shared("hsts-max-age", "15724800", number),
+    Property::shared("hsts-preload", "false", boolean),
+    Property::shared("keepalive-timeout", "", keep_alive),
+    Property::shared("lingering-timeout", "", time),
+    Property::shared("nginx-conf-sigil-path", "", template),
+    Property::shared("nginx-service-command", "", service),
+    Property::shared("proxy-buffer-size", "", buffer_size),
+    Property::shared("proxy-buffering", "", on_off),
+    Property::shared("proxy-buffers", "", buffers),
+    Property::shared("proxy-busy-buffers-size", "", buffer_size),
+    Property::shared("proxy-connect-timeout", "", time),
+    Property::shared("proxy-keepalive", "", number),
+    Property::shared("proxy-read-timeout", "", time),
+    Property::shared("proxy-send-timeout", "", time),
+    Property::shared("send-timeout", "", time),
+    Property::shared("underscore-in-headers", "off", underscores),
+    Property::shared("x-forwarded-for-value", "$remote_addr", forwarded),
+    Property::shared("x-forwarded-port-value", "$server_port", forwarded),
+    Property::shared("x-forwarded-proto-value", "$scheme", forwarded),
+    Property::shared("x-forwarded-ssl", "", forwarded_ssl),
 ];
 
 /// Said to who sets something that scripts commonly set and that changes nothing here.

@@ -4,8 +4,8 @@ use sarsen_plugins::{Plugin, PluginName};
 use sarsen_store::PluginRun;
 
 use crate::control::Control;
-use crate::failure::{Failure, Outcome};
-use crate::report::{Fields, ReportKind, text};
+use crate::failure::Outcome;
+use crate::report::{Fields, ReportKind, text, wants_json};
 use crate::table::Call;
 use crate::time::rfc3339;
 
@@ -20,21 +20,17 @@ const REPORT: ReportKind = ReportKind {
 
 pub(super) async fn list(control: &Control, call: &mut Call) -> Outcome {
     let plugins = control.plugins.list()?;
-    match call.args.value("--format") {
-        Some("json") => {
+    match wants_json(call)? {
+        true => {
             let rows = plugins.iter().map(json).collect();
             call.out
                 .line(&serde_json::Value::Array(rows).to_string())
                 .await
         }
-        None | Some("stdout") => {
+        false => {
             let lines: String = plugins.iter().map(line).collect();
             call.out.bytes(lines.as_bytes()).await
         }
-        Some(other) => Err(Failure::new(format!(
-            "Unknown format '{}': use stdout or json",
-            other.escape_debug()
-        ))),
     }
 }
 
@@ -79,11 +75,7 @@ pub(super) async fn report(control: &Control, call: &mut Call) -> Outcome {
         Some(name) => plugins = vec![control.plugins.find(&PluginName::parse(name)?)?],
         None => plugins.retain(|plugin| !plugin.core),
     }
-    let as_json = match call.args.value("--format") {
-        None | Some("stdout") => false,
-        Some("json") => true,
-        Some(other) => return Err(unknown_format(other)),
-    };
+    let as_json = wants_json(call)?;
     for plugin in plugins {
         let runs = control
             .store
@@ -164,11 +156,4 @@ fn run_json(run: &PluginRun) -> serde_json::Value {
         "script": run.script, "at": rfc3339(run.at_ms / 1000), "duration_ms": run.millis, "exit_code": run.exit_code,
         "failure": run.failure,
     })
-}
-
-fn unknown_format(format: &str) -> Failure {
-    Failure::new(format!(
-        "Unknown format '{}': use stdout or json",
-        format.escape_debug()
-    ))
 }

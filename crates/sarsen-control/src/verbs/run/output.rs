@@ -11,10 +11,7 @@ use crate::table::Call;
 
 /// `run:logs APP|--container NAME`
 pub(super) async fn logs(control: &Control, call: &mut Call) -> Outcome {
-    let count = call.args.value("--num").unwrap_or("100");
-    let count: u32 = count
-        .parse()
-        .map_err(|_| Failure::new("--num needs a number of lines"))?;
+    let count = count(call)?;
     if let Some(kept) = kept(control, call).await? {
         let lines: Vec<_> = kept.lines().collect();
         let skipped = lines.len().saturating_sub(count as usize);
@@ -33,9 +30,22 @@ pub(super) async fn logs(control: &Control, call: &mut Call) -> Outcome {
         container: run.id.clone(),
         index,
     });
+    show(control, call, sources.collect()).await
+}
+
+/// How many of the last lines are wanted.
+fn count(call: &Call) -> Result<u32, Failure> {
+    let count = call.args.value("--num").unwrap_or("100");
+    count
+        .parse()
+        .map_err(|_| Failure::new("--num needs a number of lines"))
+}
+
+/// Copies lines to the caller until they end or the caller is gone.
+pub(crate) async fn show(control: &Control, call: &mut Call, sources: Vec<LogSource>) -> Outcome {
     let options = LogOptions {
         follow: call.args.has("--tail"),
-        tail: Some(count),
+        tail: Some(count(call)?),
         timestamps: true,
     };
     let style = if call.terminal.is_some() {
@@ -48,18 +58,10 @@ pub(super) async fn logs(control: &Control, call: &mut Call) -> Outcome {
     } else {
         LogFormat::Full
     };
-    let stream = control
+    let mut lines = control
         .deployer
-        .log_stream(sources.collect(), options, (format, style));
-    show(control, call, stream.await?).await
-}
-
-/// Copies lines to the caller until they end or the caller is gone.
-pub(crate) async fn show(
-    control: &Control,
-    call: &mut Call,
-    mut lines: sarsen_deploy::LogStream,
-) -> Outcome {
+        .log_stream(sources, options, (format, style))
+        .await?;
     let gone = call.gone.clone();
     loop {
         tokio::select! {

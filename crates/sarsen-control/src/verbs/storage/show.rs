@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::{check_scheduler, entry_name};
 use crate::control::Control;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::property::apps_to_report;
-use crate::report::{self, Fields, ReportKind};
+use crate::report::{self, Fields, ReportKind, wants_json};
 use crate::table::Call;
 
 const REPORT: ReportKind = ReportKind {
@@ -15,17 +15,6 @@ const REPORT: ReportKind = ReportKind {
     label: "storage",
     long_json_keys: true,
 };
-
-fn is_json(call: &Call) -> Outcome<bool> {
-    match call.args.value("--format") {
-        None | Some("text" | "stdout") => Ok(false),
-        Some("json") => Ok(true),
-        Some(other) => Err(Failure::new(format!(
-            "Unknown format '{}': use text or json",
-            other.escape_debug()
-        ))),
-    }
-}
 
 fn to_json(entry: &StorageEntry) -> serde_json::Value {
     json!({
@@ -38,7 +27,7 @@ fn to_json(entry: &StorageEntry) -> serde_json::Value {
 }
 
 pub(super) async fn info(control: &Control, call: &mut Call) -> Outcome {
-    let as_json = is_json(call)?;
+    let as_json = wants_json(call)?;
     let name = entry_name(call.args.get(0).unwrap_or_default())?;
     let entry = control.store.storage().get(&name).await?;
     let json = to_json(&entry);
@@ -67,7 +56,7 @@ pub(super) async fn info(control: &Control, call: &mut Call) -> Outcome {
 
 pub(super) async fn list_entries(control: &Control, call: &mut Call) -> Outcome {
     check_scheduler(call)?;
-    let as_json = is_json(call)?;
+    let as_json = wants_json(call)?;
     let entries = control.store.storage().list().await?;
     if as_json {
         let rows: Vec<_> = entries.iter().map(to_json).collect();
@@ -84,7 +73,7 @@ pub(super) async fn list_entries(control: &Control, call: &mut Call) -> Outcome 
 
 pub(super) async fn list(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let as_json = is_json(call)?;
+    let as_json = wants_json(call)?;
     let mounts = control.store.storage().mounts(&app).await?;
     if as_json {
         let rows = mounts.iter().map(|held| {
