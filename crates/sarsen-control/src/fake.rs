@@ -29,10 +29,7 @@ pub async fn control(
 ) -> Result<Control, Box<dyn Error + Send + Sync>> {
     let runtime: Runtime = Arc::new(engine.clone());
     let tasks = TaskTracker::new();
-    let registry = RegistrySettings {
-        owner: "test".to_owned(),
-        host: Host::local("test"),
-    };
+    let registry = RegistrySettings::new("test", Host::local("test"));
     Ok(Control::new(Parts {
         store: Store::open(&root.join("db"), &root.join("key")).await?,
         repos: Repos::new(repos(root, &tasks))?,

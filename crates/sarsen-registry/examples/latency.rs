@@ -20,10 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: latency IMAGE RUNS".into());
     };
     let engine: Runtime = Arc::new(DockerRuntime::connect(Path::new("/var/run/docker.sock"))?);
-    let settings = RegistrySettings {
-        owner: "latency".to_owned(),
-        host: Host::local("box"),
-    };
+    let settings = RegistrySettings::new("latency", Host::local("box"));
     let registry = Registry::new(Arc::clone(&engine), settings);
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();

@@ -2,22 +2,59 @@
 //!
 //! The engine goes on listing a container as running for about a tenth of a second after its death, and tells of
 //! events again after a reconnect. So each life of a container is known by its start time, a death leaves a
-//! tombstone, and whatever speaks of a life older than the tombstone is ignored.
+//! tombstone, and whatever speaks of a life older than the tombstone is ignored. Looks at a container overlap, too:
+//! each is counted when it begins, and one that began earlier does not overwrite one that began later.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use sarsen_domain::{ContainerId, Service};
+
+use crate::check::{CheckSpec, CheckStatus};
 
 /// Tombstones of containers that no longer exist are forgotten after this many nanoseconds.
 const TOMBSTONE_LIFE: i64 = 60_000_000_000;
 
+/// A container that was asked to stop and still runs after so many nanoseconds has other plans: it counts again.
+pub(crate) const DRAIN_LIMIT: i64 = 15 * 60 * 1_000_000_000;
+
+/// One service of a container, and the check that the container asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    /// The service.
+    pub(crate) service: Service,
+    /// Its check.
+    pub(crate) check: Option<CheckSpec>,
+}
+
 /// What an inspection found of a container that runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sighting {
     pub(crate) id: ContainerId,
     /// Nanoseconds since 1970.
     pub(crate) started: i64,
-    pub(crate) services: Vec<Service>,
+    pub(crate) offers: Vec<Offer>,
+    /// What the engine says of its health.
+    pub(crate) conditions: Vec<Condition>,
+}
+
+/// Something that the engine says of a container and that decides on its health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Condition {
+    /// The first part of the check's id.
+    pub(crate) kind: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) status: CheckStatus,
+    pub(crate) output: String,
+}
+
+/// What is to become of the services of a container that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Deregister {
+    /// They go.
+    #[default]
+    Always,
+    /// They stay when it failed by itself: an exit code that is neither 0 nor a signal's.
+    OnSuccess,
 }
 
 /// The book of all containers.
@@ -25,17 +62,52 @@ pub(crate) struct Sighting {
 pub(crate) struct Ledger {
     alive: HashMap<ContainerId, Life>,
     tombstones: HashMap<ContainerId, i64>,
+    looks: u64,
 }
 
+/// When a look at the engine began, among all looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Look(u64);
+
+/// A container that runs.
 #[derive(Debug)]
-struct Life {
-    started: i64,
-    services: Vec<Service>,
+pub(crate) struct Life {
+    pub(crate) started: i64,
+    pub(crate) offers: Vec<Offer>,
+    conditions: Vec<Condition>,
+    /// When it was asked to stop.
+    stopping: Option<i64>,
+    /// It has ended and is kept all the same.
+    failed: bool,
+    seen: Look,
+}
+
+impl Life {
+    /// What the engine says, and that it is about to end.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = Condition> {
+        let draining = self.is_draining().then(|| Condition {
+            kind: "_draining",
+            name: "Draining",
+            status: CheckStatus::Critical,
+            output: "The container was asked to stop".to_owned(),
+        });
+        self.conditions.iter().cloned().chain(draining)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stopping.is_some()
+    }
 }
 
 impl Ledger {
+    /// A look at the engine begins.
+    pub(crate) fn begin(&mut self) -> Look {
+        self.looks += 1;
+        Look(self.looks)
+    }
+
     /// Enters what was seen, unless that life is known to be over. False when it is.
-    pub(crate) fn saw(&mut self, sighting: Sighting) -> bool {
+    pub(crate) fn saw(&mut self, look: Look, sighting: Sighting) -> bool {
         let buried = self
             .tombstones
             .get(&sighting.id)
@@ -43,9 +115,18 @@ impl Ledger {
         if buried {
             return false;
         }
+        let known = self.alive.get(&sighting.id);
+        let known = known.filter(|life| life.started >= sighting.started);
+        if known.is_some_and(|life| life.started > sighting.started || life.seen > look) {
+            return true;
+        }
         let life = Life {
             started: sighting.started,
-            services: sighting.services,
+            offers: sighting.offers,
+            conditions: sighting.conditions,
+            stopping: known.and_then(|life| life.stopping),
+            failed: false,
+            seen: look,
         };
         self.alive.insert(sighting.id, life);
         true
@@ -57,102 +138,79 @@ impl Ledger {
             return;
         }
         self.alive.remove(id);
+        self.bury(id, at);
+    }
+
+    /// Notes a death whose services stay, until the container is removed or started again.
+    pub(crate) fn failed(&mut self, id: &ContainerId, at: i64) {
+        if let Some(life) = self.alive.get_mut(id).filter(|life| life.started <= at) {
+            life.failed = true;
+            life.stopping = None;
+        }
+        self.bury(id, at);
+    }
+
+    fn bury(&mut self, id: &ContainerId, at: i64) {
         let tombstone = self.tombstones.entry(id.clone()).or_insert(at);
         *tombstone = at.max(*tombstone);
         self.tombstones
             .retain(|_, died| at - *died < TOMBSTONE_LIFE);
     }
 
-    /// An inspection found that it is not running, or not there.
-    pub(crate) fn is_gone(&mut self, id: &ContainerId) {
+    /// Notes that a container was asked to stop.
+    pub(crate) fn stops(&mut self, id: &ContainerId, at: i64) {
+        if let Some(life) = self.alive.get_mut(id).filter(|life| life.started <= at) {
+            life.stopping = Some(at);
+        }
+    }
+
+    /// Those that were asked to stop long ago and still run count again.
+    pub(crate) fn end_drains(&mut self, now: i64) {
+        for life in self.alive.values_mut() {
+            let is_over = |at: i64| now - at > DRAIN_LIMIT;
+            life.stopping = life.stopping.filter(|at| !is_over(*at));
+        }
+    }
+
+    /// A look found that it is not running, or not there.
+    pub(crate) fn is_gone(&mut self, look: Look, id: &ContainerId) {
+        let is_news = |life: &Life| life.seen <= look && !life.failed;
+        if self.alive.get(id).is_some_and(is_news) {
+            self.alive.remove(id);
+        }
+    }
+
+    /// It exists no longer.
+    pub(crate) fn destroyed(&mut self, id: &ContainerId) {
         self.alive.remove(id);
     }
 
-    /// Makes the book agree with a full listing begun at `listed_at`; lives that began later are left alone.
-    pub(crate) fn compare(&mut self, seen: Vec<Sighting>, listed_at: i64) {
-        let listed: HashSet<_> = seen.iter().map(|sighting| sighting.id.clone()).collect();
-        self.alive
-            .retain(|id, life| listed.contains(id) || life.started >= listed_at);
-        for sighting in seen {
-            self.saw(sighting);
+    /// Makes the book agree with a full listing; what was seen after it began is left alone.
+    pub(crate) fn compare(&mut self, look: Look, listing: Listing) {
+        let runs: HashSet<_> = listing.running.iter().map(|s| s.id.clone()).collect();
+        self.alive.retain(|id, life| {
+            runs.contains(id) || life.seen > look || life.failed && listing.ended.contains(id)
+        });
+        for sighting in listing.running {
+            self.saw(look, sighting);
         }
     }
 
-    /// All services, by id. Two containers that claim one id: the younger life wins.
-    pub(crate) fn services(&self) -> BTreeMap<String, Service> {
+    /// The containers that count, oldest first.
+    pub(crate) fn lives(&self) -> Vec<&Life> {
         let mut lives: Vec<_> = self.alive.values().collect();
         lives.sort_by_key(|life| life.started);
         lives
-            .into_iter()
-            .flat_map(|life| &life.services)
-            .map(|service| (service.id.clone(), service.clone()))
-            .collect()
     }
+}
+
+/// All containers of the engine.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) running: Vec<Sighting>,
+    /// Those that are there and do not run.
+    pub(crate) ended: HashSet<ContainerId>,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sarsen_domain::Health;
-
-    fn id() -> ContainerId {
-        ContainerId::parse("abc").unwrap()
-    }
-
-    fn sighting(started: i64) -> Sighting {
-        let service = Service {
-            id: format!("h:c:{started}"),
-            name: "c".into(),
-            address: "127.0.0.1:1".parse().unwrap(),
-            tags: vec![],
-            attributes: BTreeMap::new(),
-            health: Health::Passing,
-            container: id(),
-            owner: None,
-        };
-        Sighting {
-            id: id(),
-            started,
-            services: vec![service],
-        }
-    }
-
-    #[test]
-    fn a_dead_container_is_not_resurrected_by_a_late_listing() {
-        let mut ledger = Ledger::default();
-        ledger.saw(sighting(10));
-        ledger.died(&id(), 20);
-        assert!(ledger.services().is_empty());
-        assert!(!ledger.saw(sighting(10)));
-        ledger.compare(vec![sighting(10)], 15);
-        assert!(ledger.services().is_empty());
-        assert!(ledger.saw(sighting(21)), "its next life counts");
-    }
-
-    #[test]
-    fn a_death_told_again_does_not_end_the_next_life() {
-        let mut ledger = Ledger::default();
-        ledger.died(&id(), 20);
-        ledger.saw(sighting(21));
-        ledger.died(&id(), 20);
-        assert_eq!(ledger.services().len(), 1);
-    }
-
-    #[test]
-    fn a_listing_removes_what_it_lacks_but_nothing_younger() {
-        let mut ledger = Ledger::default();
-        ledger.saw(sighting(10));
-        ledger.compare(vec![], 10);
-        assert_eq!(ledger.services().len(), 1);
-        ledger.compare(vec![], 11);
-        assert!(ledger.services().is_empty());
-    }
-
-    #[test]
-    fn old_tombstones_are_forgotten() {
-        let mut ledger = Ledger::default();
-        ledger.died(&ContainerId::parse("def").unwrap(), 1);
-        ledger.died(&id(), TOMBSTONE_LIFE + 2);
-        assert_eq!(ledger.tombstones.len(), 1);
-    }
-}
+mod tests;

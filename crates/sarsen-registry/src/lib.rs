@@ -1,15 +1,25 @@
 //! The service catalog: what runs on this host, on which port, and whether it may get traffic.
 //!
 //! Containers register themselves by running: the engine's events and a full comparison at each (re)connect keep the
-//! catalog true. It holds its last content while the engine is away.
+//! catalog true. It holds its last content while the engine is away. Services that are no containers of this host are
+//! registered by whoever knows of them ([`Registry::register_external`]). Checks, ours and others', decide which
+//! instances belong into answers.
 
+mod book;
 mod catalog;
+mod check;
+mod externals;
 mod follow;
 mod ledger;
 mod metadata;
 mod registry;
 mod rules;
+mod tags;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Instance, Node, Place, Scope, Source, Weights};
+pub use check::{Check, CheckSpec, CheckStatus, HttpProbe, Probe};
+pub use externals::{CheckRegistration, OtherChecks, Registration};
+pub use ledger::Deregister;
 pub use registry::{Registry, RegistryError, RegistrySettings};
-pub use rules::{Host, services_of};
+pub use rules::{Host, Reach, Rules, Whose, duration};
+pub use tags::{ExtraTags, TagsError};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sarsen_runtime::ContainerInfo;
+use sarsen_runtime::{ContainerInfo, ImageInfo};
 
 const PREFIX: &str = "SERVICE_";
 
@@ -20,63 +20,121 @@ pub(crate) enum Precedence {
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     generic: BTreeMap<String, String>,
-    by_port: BTreeMap<u16, BTreeMap<String, String>>,
+    by_port: BTreeMap<String, BTreeMap<String, String>>,
 }
 
+type Pair<'a> = (&'a str, &'a str);
+
 impl Metadata {
-    pub(crate) fn of(info: &ContainerInfo, precedence: Precedence) -> Self {
-        let environment = info.env.iter().filter_map(|line| line.split_once('='));
-        let labels = info.labels.iter().map(|(k, v)| (k.as_str(), v.as_str()));
+    /// `image` tells what came with the image and what was said of this container: what was said wins.
+    pub(crate) fn of(
+        info: &ContainerInfo,
+        image: Option<&ImageInfo>,
+        precedence: Precedence,
+    ) -> Self {
+        let came = |pair: &Pair<'_>, all: &[Pair<'_>]| all.contains(pair);
+        let image_env: Vec<_> = image.map(|i| lines(&i.env).collect()).unwrap_or_default();
+        let image_labels: Vec<_> = image
+            .map(|i| pairs(&i.labels).collect())
+            .unwrap_or_default();
+        let (env_of_image, env): (Vec<_>, Vec<_>) =
+            lines(&info.env).partition(|pair| came(pair, &image_env));
+        let (labels_of_image, labels): (Vec<_>, Vec<_>) =
+            pairs(&info.labels).partition(|pair| came(pair, &image_labels));
         let mut metadata = Self::default();
-        match precedence {
-            Precedence::Labels => metadata.read(environment.chain(labels)),
-            Precedence::Environment => metadata.read(labels.chain(environment)),
-        }
+        let in_order = match precedence {
+            Precedence::Labels => [env_of_image, labels_of_image, env, labels],
+            Precedence::Environment => [labels_of_image, labels, env_of_image, env],
+        };
+        metadata.read(in_order.into_iter().flatten());
         metadata
     }
 
+    /// These values, without the prefix.
+    #[cfg(test)]
+    pub(crate) fn given(values: &[(&str, &str)]) -> Self {
+        let mut metadata = Self::default();
+        metadata.read(values.iter().copied());
+        metadata
+    }
+
+    /// Whether a container says the like both in its environment and in labels, so that it matters what its image
+    /// says.
+    pub(crate) fn is_divided(info: &ContainerInfo) -> bool {
+        lines(&info.env).next().is_some() && pairs(&info.labels).next().is_some()
+    }
+
     /// Later pairs replace earlier ones.
-    fn read<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+    fn read<'a>(&mut self, pairs: impl Iterator<Item = Pair<'a>>) {
         for (key, value) in pairs {
-            let Some(key) = key.strip_prefix(PREFIX).filter(|key| !key.is_empty()) else {
-                continue;
-            };
             let of_port = key
                 .split_once('_')
-                .and_then(|(port, rest)| Some((port.parse::<u16>().ok()?, rest)))
-                .filter(|(_, rest)| !rest.is_empty());
+                .filter(|(port, _)| port.parse::<i64>().is_ok());
             let (place, key) = match of_port {
-                Some((port, rest)) => (self.by_port.entry(port).or_default(), rest),
+                Some((port, rest)) => (self.by_port.entry(port.to_owned()).or_default(), rest),
                 None => (&mut self.generic, key),
             };
-            place.insert(key.to_ascii_lowercase(), value.to_owned());
+            place.insert(key.to_lowercase(), value.to_owned());
         }
     }
 
-    /// A value given for this port itself.
-    pub(crate) fn for_port(&self, port: u16, key: &str) -> Option<&str> {
-        self.by_port.get(&port)?.get(key).map(String::as_str)
+    fn of_port(&self, port: u16, key: &str) -> Option<&str> {
+        self.by_port
+            .get(&port.to_string())?
+            .get(key)
+            .map(String::as_str)
     }
 
-    /// A value given for all ports.
-    pub(crate) fn generic(&self, key: &str) -> Option<&str> {
-        self.generic.get(key).map(String::as_str)
+    /// Whether a value is given for this port itself.
+    pub(crate) fn is_for_port(&self, port: u16, key: &str) -> bool {
+        self.of_port(port, key).is_some()
     }
 
-    /// A value for this port, else the one for all.
+    /// A value for this port, else the one for all. An empty one counts as none, and hides the one for all.
     pub(crate) fn get(&self, port: u16, key: &str) -> Option<&str> {
-        self.for_port(port, key).or_else(|| self.generic(key))
+        let generic = || self.generic.get(key).map(String::as_str);
+        let value = self.of_port(port, key).or_else(generic);
+        value.filter(|value| !value.is_empty())
     }
 
-    /// Everything else that is said of this port.
+    /// Everything else that is said of this port. Keys are made legal for Consul: an illegal one would make it refuse
+    /// the whole service.
     pub(crate) fn attributes(&self, port: u16) -> BTreeMap<String, String> {
-        let mut attributes = self.generic.clone();
-        attributes.extend(self.by_port.get(&port).cloned().unwrap_or_default());
-        for key in ["id", "name", "tags"] {
-            attributes.remove(key);
+        let own = self.by_port.get(&port.to_string());
+        let all = self.generic.iter().chain(own.into_iter().flatten());
+        let mut attributes = BTreeMap::new();
+        for (key, value) in all {
+            if !["id", "name", "tags", "ignore"].contains(&key.as_str()) {
+                attributes.insert(legal(key), value.clone());
+            }
         }
         attributes
     }
+}
+
+/// A key of letters, digits, `-` and `_`, not longer than Consul takes it.
+fn legal(key: &str) -> String {
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let legal = key.chars().map(|c| if is_legal(c) { c } else { '_' });
+    legal.take(128).collect()
+}
+
+fn lines(env: &[String]) -> impl Iterator<Item = Pair<'_>> {
+    env.iter()
+        .filter_map(|line| line.split_once('='))
+        .filter_map(named)
+}
+
+fn pairs(labels: &BTreeMap<String, String>) -> impl Iterator<Item = Pair<'_>> {
+    labels
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .filter_map(named)
+}
+
+fn named<'a>((key, value): Pair<'a>) -> Option<Pair<'a>> {
+    let key = key.strip_prefix(PREFIX).filter(|key| !key.is_empty())?;
+    Some((key, value))
 }
 
 /// A comma list; `\,` is a comma, empty parts are dropped.
@@ -99,19 +157,4 @@ pub(crate) fn comma_list(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comma_lists() {
-        for (text, parts) in [
-            ("", vec![]),
-            ("a,b", vec!["a", "b"]),
-            (r"a,b\,c,,d", vec!["a", "b,c", "d"]),
-            (r"a\b,", vec![r"a\b"]),
-            (",", vec![]),
-        ] {
-            assert_eq!(comma_list(text), parts, "{text}");
-        }
-    }
-}
+mod tests;

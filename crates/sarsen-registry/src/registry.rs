@@ -1,33 +1,77 @@
 //! The handle on the catalog, and the one function that brings a container into it.
 
+mod external;
+mod look;
+
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use sarsen_domain::{ContainerId, Service};
-use sarsen_runtime::{ContainerInfo, ContainerStatus, Runtime, RuntimeError};
+use sarsen_runtime::{Runtime, RuntimeError};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::{Ledger, Sighting};
-use crate::{Catalog, Host, rules};
+use crate::book::Book;
+use crate::ledger::{Deregister, Listing, Look};
+use crate::{Catalog, Host, Rules, Scope};
+use look::Images;
 
-/// How this installation is called.
+/// How this installation is called, and how it goes about its containers.
 #[derive(Debug, Clone)]
 pub struct RegistrySettings {
     /// The value of the owner label on our containers.
     pub owner: String,
-    /// The host in service ids, and where published ports are reached.
-    pub host: Host,
+    /// How other people's containers are found and named.
+    pub rules: Rules,
+    /// What becomes of services whose container fails.
+    pub deregister: Deregister,
+    /// From one full comparison with the engine to the next.
+    pub comparison: Duration,
 }
 
-/// Why a container could not be registered.
+impl RegistrySettings {
+    /// The usual settings.
+    pub fn new(owner: impl Into<String>, host: Host) -> Self {
+        Self {
+            owner: owner.into(),
+            rules: Rules::new(host),
+            deregister: Deregister::default(),
+            comparison: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why the catalog could not do as asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RegistryError {
     /// The engine did not say what it is.
     #[error("The container could not be looked at: {0}")]
     Engine(#[from] RuntimeError),
+    /// A container stands for this service: it goes when the container does.
+    #[error("Service {id} is the container {container}'s: stop the container to remove it")]
+    OfContainer {
+        /// The service.
+        id: String,
+        /// The container, shortened.
+        container: String,
+    },
+    /// Nobody registered a service of this id.
+    #[error("There is no service {0}")]
+    NoSuchService(String),
+    /// Nobody registered a check of this id.
+    #[error("There is no check {0}")]
+    NoSuchCheck(String),
+    /// The check finds out by itself.
+    #[error("Check {0} is not one that is reported: it has no TTL")]
+    NotReported(String),
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// It could not be written down.
+    #[error("The registration could not be kept: {0}")]
+    Store(String),
 }
 
 /// The service catalog of this host. Cheap to clone.
@@ -39,26 +83,43 @@ pub struct Registry {
 
 struct Shared {
     settings: RegistrySettings,
-    ledger: Mutex<Ledger>,
+    book: Mutex<Book>,
+    images: Images,
     catalog: ArcSwap<Catalog>,
     version: watch::Sender<u64>,
+    index: watch::Sender<u64>,
     comparisons: watch::Sender<u64>,
 }
 
 impl Registry {
     /// An empty catalog; [`Registry::run`] fills it.
     pub fn new(runtime: Runtime, settings: RegistrySettings) -> Self {
+        // Milliseconds grow faster than a catalog changes, so that indexes go on growing after a restart.
+        let index = u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000);
+        let index = index.unwrap_or(1);
         let shared = Shared {
             settings,
-            ledger: Mutex::default(),
-            catalog: ArcSwap::default(),
+            book: Mutex::default(),
+            images: Images::default(),
+            catalog: ArcSwap::from_pointee(Catalog::starting_at(index)),
             version: watch::Sender::new(0),
+            index: watch::Sender::new(index),
             comparisons: watch::Sender::new(0),
         };
         Self {
             runtime,
             shared: Arc::new(shared),
         }
+    }
+
+    /// How this catalog was made.
+    pub fn settings(&self) -> &RegistrySettings {
+        &self.shared.settings
+    }
+
+    /// The engine whose containers it follows.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     /// The catalog as it is now.
@@ -71,7 +132,28 @@ impl Registry {
         self.shared.version.subscribe()
     }
 
-    /// Counts the full comparisons: one at the start, and one whenever the engine is back after an absence.
+    /// The catalog's index, which grows with each change of its content.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.index.subscribe()
+    }
+
+    /// Waits until something in scope has an index above `after`, and gives the catalog as it is then. Put a time
+    /// limit around it.
+    pub async fn wait_past(&self, scope: &Scope, after: u64) -> Arc<Catalog> {
+        let mut changes = self.watch();
+        loop {
+            changes.mark_unchanged();
+            let catalog = self.catalog();
+            if catalog.index_of(scope) > after {
+                return catalog;
+            }
+            // The sender lives as long as `self`.
+            changes.changed().await.ok();
+        }
+    }
+
+    /// Counts the full comparisons: one at the start, one whenever the engine is back after an absence, and one at
+    /// each interval.
     pub fn comparisons(&self) -> watch::Receiver<u64> {
         self.shared.comparisons.subscribe()
     }
@@ -85,74 +167,71 @@ impl Registry {
 
     /// Registers what a container offers now; nothing when it does not run. Repeating it changes nothing.
     pub async fn register(&self, id: &ContainerId) -> Result<Vec<Service>, RegistryError> {
+        let look = self.begin_look();
         let info = match self.runtime.inspect(id).await {
             Ok(info) => Some(info),
             Err(RuntimeError::NotFound(_)) => None,
             Err(error) => return Err(error.into()),
         };
-        let Some(sighting) = info.and_then(|info| self.sighting(&info)) else {
-            self.change(|ledger| ledger.is_gone(id));
+        let sighting = match &info {
+            Some(info) => self.sighting(info).await?,
+            None => None,
+        };
+        let Some(sighting) = sighting else {
+            self.change(|book| book.ledger.is_gone(look, id));
             return Ok(Vec::new());
         };
-        let services = sighting.services.clone();
-        let mut is_alive = false;
-        self.change(|ledger| is_alive = ledger.saw(sighting));
+        let offers = sighting.offers.iter();
+        let services = offers.map(|offer| offer.service.clone()).collect();
+        let is_alive = self.change(|book| book.ledger.saw(look, sighting));
         Ok(if is_alive { services } else { Vec::new() })
     }
 
-    /// Follows the engine until `shutdown`.
+    /// Follows the engine and makes checks until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         crate::follow::run(&self, &shutdown).await;
     }
 
-    /// What this container's state means for the catalog; `None` when it does not run.
-    pub(crate) fn sighting(&self, info: &ContainerInfo) -> Option<Sighting> {
-        let runs = matches!(
-            info.status,
-            ContainerStatus::Running | ContainerStatus::Paused
-        );
-        let settings = &self.shared.settings;
-        runs.then(|| Sighting {
-            id: info.id.clone(),
-            started: info.started_at.as_deref().map_or(0, nanoseconds),
-            services: rules::services_of(info, &settings.host, &settings.owner),
-        })
+    pub(crate) fn begin_look(&self) -> Look {
+        self.with_book(|book| book.ledger.begin())
     }
 
-    /// Changes the ledger and publishes what follows from it, when it differs.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Ledger)) {
-        self.publish(change, |content_changed, _| content_changed);
+    /// Looks into the book, or changes what does not show.
+    pub(crate) fn with_book<T>(&self, with: impl FnOnce(&mut Book) -> T) -> T {
+        let book = self.shared.book.lock();
+        with(&mut book.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The same after a full comparison: the catalog counts as known from then on, even when it is empty.
-    pub(crate) fn compare(&self, seen: Vec<Sighting>, listed_at: i64) {
-        let update = |ledger: &mut Ledger| ledger.compare(seen, listed_at);
-        self.publish(update, |changed, version| changed || version == 0);
+    /// Changes the book and publishes what follows from it, when it differs.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
+        self.publish(change, |catalog| catalog)
+    }
+
+    /// Makes the book agree with all that the engine has: the catalog counts as known from then on, even when it is
+    /// empty.
+    pub(crate) fn compare(&self, look: Look, listing: Listing) {
+        self.publish(|book| book.ledger.compare(look, listing), Catalog::known);
         self.shared.comparisons.send_modify(|count| *count += 1);
     }
 
-    fn publish(&self, change: impl FnOnce(&mut Ledger), is_due: impl FnOnce(bool, u64) -> bool) {
+    fn publish<T>(
+        &self,
+        change: impl FnOnce(&mut Book) -> T,
+        finish: impl FnOnce(Catalog) -> Catalog,
+    ) -> T {
         let shared = &*self.shared;
-        let mut ledger = shared.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut ledger);
-        let services = ledger.services();
+        let mut book = shared.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = change(&mut book);
         // Still under the lock, so that an older content cannot overtake a newer one.
         let current = shared.catalog.load();
-        if is_due(current.services() != &services, current.version()) {
-            let version = current.version() + 1;
-            shared
-                .catalog
-                .store(Arc::new(Catalog::new(services, version)));
-            shared.version.send_replace(version);
-        }
-        drop(ledger);
+        let (catalog, _) = current.followed_by(book.content());
+        let catalog = finish(catalog);
+        let (version, index) = (catalog.version(), catalog.index());
+        shared.catalog.store(Arc::new(catalog));
+        let moves_to = |new: u64| move |old: &mut u64| std::mem::replace(old, new) != new;
+        shared.version.send_if_modified(moves_to(version));
+        shared.index.send_if_modified(moves_to(index));
+        drop(book);
+        outcome
     }
-}
-
-/// An RFC 3339 time in nanoseconds since 1970; 0 when it is none.
-fn nanoseconds(text: &str) -> i64 {
-    OffsetDateTime::parse(text, &Rfc3339)
-        .ok()
-        .and_then(|time| i64::try_from(time.unix_timestamp_nanos()).ok())
-        .unwrap_or(0)
 }

@@ -25,10 +25,7 @@ fn engine() -> Runtime {
 }
 
 fn registry(owner: &str) -> Registry {
-    let settings = RegistrySettings {
-        owner: owner.to_owned(),
-        host: Host::local("box"),
-    };
+    let settings = RegistrySettings::new(owner, Host::local("box"));
     Registry::new(engine(), settings)
 }
 

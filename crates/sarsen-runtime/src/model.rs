@@ -177,6 +177,8 @@ pub struct ContainerInfo {
     pub name: String,
     /// The reference it was made from.
     pub image: String,
+    /// The image's id.
+    pub image_id: String,
     /// The words it was started with: entry point and command.
     pub command: Vec<String>,
     pub status: ContainerStatus,
@@ -199,6 +201,8 @@ pub struct ContainerInfo {
     pub ports: Vec<ContainerPort>,
     /// Whether it shares the host's network.
     pub host_network: bool,
+    /// The container whose network it shares, by id.
+    pub network_of: Option<String>,
     pub tty: bool,
     /// RFC 3339.
     pub created_at: String,
@@ -315,6 +319,8 @@ pub enum ContainerEventKind {
     Pause,
     Unpause,
     Rename,
+    /// It was put on a network or taken off one.
+    Network,
     Health(ImageHealth),
     Destroy,
     Oom,

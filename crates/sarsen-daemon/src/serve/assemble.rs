@@ -67,10 +67,7 @@ impl Daemon {
         let runtime: Runtime = Arc::new(engine.with_build_engine(config.docker.build_engine));
         let registry = Registry::new(
             runtime.clone(),
-            RegistrySettings {
-                owner: owner.clone(),
-                host: Host::local(machine::name()),
-            },
+            RegistrySettings::new(owner.clone(), Host::local(machine::name())),
         );
         let router = Router::new(router_settings(config)?);
         let deploy = DeploySettings {

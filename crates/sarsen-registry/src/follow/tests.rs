@@ -22,10 +22,7 @@ impl World {
     fn new() -> Self {
         let engine = FakeRuntime::new();
         engine.behave(IMAGE, Behaviour::default());
-        let settings = RegistrySettings {
-            owner: "me".into(),
-            host: Host::local("box"),
-        };
+        let settings = RegistrySettings::new("me", Host::local("box"));
         Self {
             registry: Registry::new(Arc::new(engine.clone()), settings),
             engine,

@@ -4,6 +4,9 @@ use super::*;
 use sarsen_domain::ContainerId;
 use std::collections::BTreeMap;
 
+mod golden;
+mod properties;
+
 const OURS: &[(&str, &str)] = &[
     (label::OWNER, "me"),
     (label::APP, "shop"),
@@ -18,6 +21,7 @@ fn container(labels: &[(&str, &str)], env: &[&str], ports: &[(u16, Option<u16>)]
         id: ContainerId::parse("abc").unwrap(),
         name: "shop.web.1".into(),
         image: "localhost:5000/team/img0:v1".into(),
+        image_id: "sha256:00".into(),
         command: Vec::new(),
         status: ContainerStatus::Running,
         health: ImageHealth::None,
@@ -42,14 +46,25 @@ fn container(labels: &[(&str, &str)], env: &[&str], ports: &[(u16, Option<u16>)]
             })
             .collect(),
         host_network: false,
+        network_of: None,
         tty: false,
         created_at: "2026-01-01T00:00:00Z".into(),
         started_at: Some("2026-01-01T00:00:01Z".into()),
     }
 }
 
+fn offers(info: &ContainerInfo, rules: &Rules) -> Vec<Offer> {
+    let subject = Subject {
+        info,
+        image: None,
+        tags: &[],
+    };
+    services_of(subject, rules, "me")
+}
+
 fn services(info: &ContainerInfo) -> Vec<Service> {
-    services_of(info, &Host::local("box"), "me")
+    let offers = offers(info, &Rules::new(Host::local("box")));
+    offers.into_iter().map(|offer| offer.service).collect()
 }
 
 /// `name address tags` of each.
@@ -251,4 +266,73 @@ fn images_give_names() {
     ] {
         assert_eq!(image_name(image), name);
     }
+}
+
+#[test]
+fn an_empty_value_counts_as_none_and_hides_the_one_for_all() {
+    let env = ["SERVICE_NAME=all", "SERVICE_80_NAME="];
+    let found = services(&container(&[], &env, &[(80, Some(1))]));
+    assert_eq!(found[0].name, "img0");
+    let other_port = [
+        "SERVICE_NAME=all",
+        "SERVICE_080_NAME=no",
+        "SERVICE_99999_REGION=no",
+    ];
+    let found = services(&container(&[], &other_port, &[(80, Some(1))]));
+    assert_eq!(found[0].name, "all");
+    assert!(found[0].attributes.is_empty());
+}
+
+#[test]
+fn what_is_said_of_the_container_beats_what_came_with_its_image() {
+    let env = ["SERVICE_NAME=run", "SERVICE_TAGS=image"];
+    let labels = [("SERVICE_NAME", "image"), ("SERVICE_TAGS", "label")];
+    let info = container(&labels, &env, &[(80, Some(1))]);
+    let image = ImageInfo {
+        id: sarsen_domain::ImageRef::parse("sha256:00").unwrap(),
+        tags: vec![],
+        labels: info.labels.clone(),
+        exposed: vec![],
+        env: vec!["SERVICE_TAGS=image".into()],
+        entrypoint: vec![],
+        command: vec![],
+        workdir: String::new(),
+        user: String::new(),
+        has_healthcheck: false,
+        size: 0,
+        created_at: String::new(),
+    };
+    let subject = Subject {
+        info: &info,
+        image: Some(&image),
+        tags: &[],
+    };
+    let found = services_of(subject, &Rules::new(Host::local("box")), "me");
+    assert_eq!(found[0].service.name, "run");
+    assert_eq!(found[0].service.tags, ["label"], "both came with the image");
+}
+
+#[test]
+fn a_label_can_give_the_address() {
+    let mut rules = Rules::new(Host::local("box"));
+    rules.address_label = Some("ip".into());
+    for (value, address) in [
+        ("10.9.8.7", "10.9.8.7:8080"),
+        ("10.9.8.7/24", "10.9.8.7:8080"),
+        ("nonsense", "127.0.0.1:8080"),
+    ] {
+        let info = container(&[("ip", value)], &[], &[(80, Some(8080))]);
+        let found = offers(&info, &rules);
+        assert_eq!(found[0].service.address.to_string(), address, "{value}");
+    }
+}
+
+#[test]
+fn a_borrowed_network_counts_whatever_is_asked_for() {
+    let mut info = container(&[], &[], &[(80, None)]);
+    info.network_of = Some("def".into());
+    let mut rules = Rules::new(Host::local("box"));
+    rules.ip = Some("10.0.0.1".parse().unwrap());
+    let found = offers(&info, &rules);
+    assert_eq!(found[0].service.address.to_string(), "172.17.0.9:80");
 }

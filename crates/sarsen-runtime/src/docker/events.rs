@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bollard::Docker;
-use bollard::models::EventMessage;
+use bollard::models::{EventMessage, EventMessageTypeEnum};
 use bollard::query_parameters::{EventsOptionsBuilder, InspectContainerOptions};
 use futures_util::{StreamExt, stream};
 use sarsen_domain::ContainerId;
@@ -14,7 +14,7 @@ use super::error::engine_error;
 use crate::{ContainerEvent, ContainerEventKind, EngineStream, ImageHealth, Result, RuntimeError};
 
 /// Commands run in containers and the like are left to the engine.
-const ACTIONS: [&str; 9] = [
+const ACTIONS: [&str; 11] = [
     "start",
     "die",
     "kill",
@@ -24,6 +24,8 @@ const ACTIONS: [&str; 9] = [
     "health_status",
     "destroy",
     "oom",
+    "connect",
+    "disconnect",
 ];
 
 const SIGTERM: u8 = 15;
@@ -66,7 +68,10 @@ impl DockerRuntime {
         client.ping().await.map_err(engine_error)?;
         let actions = ACTIONS.map(str::to_owned).to_vec();
         let filters = HashMap::from([
-            ("type".to_owned(), vec!["container".to_owned()]),
+            (
+                "type".to_owned(),
+                ["container", "network"].map(str::to_owned).to_vec(),
+            ),
             ("event".to_owned(), actions),
         ]);
         let options = EventsOptionsBuilder::new()
@@ -98,15 +103,21 @@ impl DockerRuntime {
 
 async fn event(client: &Docker, message: &EventMessage) -> Option<ContainerEvent> {
     let actor = message.actor.as_ref()?;
-    let id = ContainerId::parse(actor.id.as_deref()?).ok()?;
     let attributes = actor.attributes.as_ref();
     let attribute = |key: &str| attributes.and_then(|all| all.get(key)).map(String::as_str);
+    let at = message.time_nano?;
+    if message.typ == Some(EventMessageTypeEnum::NETWORK) {
+        // The actor is the network. One that was removed has no container to tell of.
+        let id = ContainerId::parse(attribute("container")?).ok()?;
+        let kind = ContainerEventKind::Network;
+        return Some(ContainerEvent { id, kind, at });
+    }
+    let id = ContainerId::parse(actor.id.as_deref()?).ok()?;
     let kind = match said(message.action.as_deref()?, attribute) {
         Said::Event(kind) => kind,
         Said::Signal(signal) if stops(client, &id, signal).await => ContainerEventKind::Stopping,
         Said::Signal(_) | Said::Nothing => return None,
     };
-    let at = message.time_nano?;
     Some(ContainerEvent { id, kind, at })
 }
 

@@ -34,6 +34,7 @@ pub(super) fn container_info(answer: ContainerInspectResponse) -> Result<Contain
         id,
         name: bare_name(answer.name),
         image: config.image.unwrap_or_default(),
+        image_id: answer.image.unwrap_or_default(),
         command: answer
             .path
             .into_iter()
@@ -55,6 +56,9 @@ pub(super) fn container_info(answer: ContainerInspectResponse) -> Result<Contain
         addresses: addresses(network.networks.unwrap_or_default()),
         ports: ports(config.exposed_ports.unwrap_or_default(), network.ports),
         host_network: host.network_mode.as_deref() == Some("host"),
+        network_of: host
+            .network_mode
+            .and_then(|mode| mode.strip_prefix("container:").map(str::to_owned)),
         tty: config.tty.unwrap_or_default(),
         created_at: date(answer.created),
         started_at: state.started_at.filter(|at| !at.starts_with(NEVER)),

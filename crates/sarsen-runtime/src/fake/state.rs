@@ -381,6 +381,7 @@ pub(super) fn created(id: ContainerId, name: String, spec: &ContainerSpec) -> Co
         id,
         name,
         image: spec.image.clone(),
+        image_id: String::new(),
         command: spec
             .entrypoint
             .iter()
@@ -401,6 +402,7 @@ pub(super) fn created(id: ContainerId, name: String, spec: &ContainerSpec) -> Co
         addresses: BTreeMap::new(),
         ports: Vec::new(),
         host_network: false,
+        network_of: None,
         tty: spec.tty,
         created_at: now_text(),
         started_at: None,

@@ -1,0 +1,237 @@
+//! Everything that the catalog is made of, and how it is made. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use sarsen_domain::{Health, Service};
+
+use crate::catalog::{Content, Instance, Place, Source, Weights};
+use crate::check::{Check, CheckSpec, CheckStatus, Probe};
+use crate::externals::{CheckRegistration, Externals};
+use crate::ledger::{Condition, Ledger, Life, Offer};
+
+/// Containers, what others registered, and what all checks say.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pub(crate) ledger: Ledger,
+    pub(crate) externals: Externals,
+    states: HashMap<Place, CheckState>,
+}
+
+/// What a check says, and since when.
+#[derive(Debug, Clone)]
+pub(crate) struct CheckState {
+    /// The life of the container that this was said of; 0 when there is none.
+    pub(crate) generation: i64,
+    /// What the check was when it said this.
+    spec: CheckSpec,
+    pub(crate) status: CheckStatus,
+    pub(crate) output: String,
+    /// When it last began to be critical, or was heard of first.
+    pub(crate) critical_since: Instant,
+    /// When somebody last reported; TTL counts from here.
+    pub(crate) reported_at: Instant,
+    passes: u32,
+    failures: u32,
+}
+
+impl CheckState {
+    fn new(spec: &CheckSpec, generation: i64) -> Self {
+        let now = Instant::now();
+        Self {
+            generation,
+            spec: spec.clone(),
+            status: spec.initial,
+            output: String::new(),
+            critical_since: now,
+            reported_at: now,
+            passes: 0,
+            failures: 0,
+        }
+    }
+
+    /// Sets what it says. True when that is new.
+    pub(crate) fn set(&mut self, status: CheckStatus, output: &str) -> bool {
+        let now = Instant::now();
+        self.reported_at = now;
+        if status == CheckStatus::Critical && self.status != status {
+            self.critical_since = now;
+        }
+        let is_new = self.status != status || self.output != output;
+        self.status = status;
+        output.clone_into(&mut self.output);
+        is_new
+    }
+
+    /// Enters the result of one look: the status follows when there were enough of its kind in a row. True when
+    /// anything is new.
+    pub(crate) fn observe(&mut self, status: CheckStatus, output: &str) -> bool {
+        let enough = if status == CheckStatus::Critical {
+            self.passes = 0;
+            self.failures = self.failures.saturating_add(1);
+            self.failures >= self.spec.failures_needed
+        } else {
+            self.failures = 0;
+            self.passes = self.passes.saturating_add(1);
+            self.passes >= self.spec.passes_needed
+        };
+        let status = if enough { status } else { self.status };
+        self.set(status, output)
+    }
+}
+
+impl Book {
+    /// What a check says, when there is one.
+    pub(crate) fn state_mut(&mut self, place: &Place) -> Option<&mut CheckState> {
+        self.states.get_mut(place)
+    }
+
+    /// What a check says, when there is one.
+    pub(crate) fn state(&self, place: &Place) -> Option<&CheckState> {
+        self.states.get(place)
+    }
+
+    /// The catalog's content as of now. Two containers that claim one id: the younger life wins. A container wins
+    /// over what somebody registered under its id.
+    pub(crate) fn content(&mut self) -> Content {
+        let mut content = Content {
+            nodes: self.externals.nodes.clone(),
+            ..Content::default()
+        };
+        let mut states = std::mem::take(&mut self.states);
+        let mut kept = HashMap::new();
+        let mut keep = |place: Place, spec: &CheckSpec, generation: i64| {
+            let known = states.remove(&place);
+            let known = known.filter(|s| s.generation == generation && s.spec == *spec);
+            let state = known.unwrap_or_else(|| CheckState::new(spec, generation));
+            let said = (state.status, state.output.clone());
+            kept.insert(place, state);
+            said
+        };
+        let asked = self.asked_checks();
+        for life in self.ledger.lives() {
+            for offer in &life.offers {
+                let (service, instance) = of_container(life, offer, &asked, &mut keep);
+                if !service.attributes.contains_key("ignore") {
+                    content.instances.insert(instance.place(), instance);
+                }
+                content.services.insert(service.id.clone(), service);
+            }
+        }
+        for (place, registration) in &self.externals.services {
+            if content.instances.contains_key(place) {
+                continue;
+            }
+            let mut instance = registration.instance();
+            let checks = asked.get(place).into_iter().flatten();
+            instance
+                .checks
+                .extend(checks.map(|check| said(check, &mut keep)));
+            content.instances.insert(place.clone(), instance);
+        }
+        for (place, check) in &self.externals.checks {
+            if check.service.is_none() {
+                content
+                    .node_checks
+                    .insert(place.clone(), said(check, &mut keep));
+            }
+        }
+        self.states = kept;
+        content
+    }
+
+    /// The checks that others registered, by the service they are of.
+    fn asked_checks(&self) -> BTreeMap<Place, Vec<CheckRegistration>> {
+        let mut asked: BTreeMap<Place, Vec<CheckRegistration>> = BTreeMap::new();
+        for check in self.externals.checks.values() {
+            if let Some(service) = check.service_place() {
+                asked.entry(service).or_default().push(check.clone());
+            }
+        }
+        asked
+    }
+}
+
+type Keep<'a> = dyn FnMut(Place, &CheckSpec, i64) -> (CheckStatus, String) + 'a;
+
+fn said(check: &CheckRegistration, keep: &mut Keep<'_>) -> Check {
+    let (status, output) = keep(check.place(), &check.spec, 0);
+    Check {
+        spec: check.spec.clone(),
+        node: check.node.clone(),
+        service: check.service.clone(),
+        status,
+        output,
+        create_index: 0,
+        modify_index: 0,
+    }
+}
+
+fn of_container(
+    life: &Life,
+    offer: &Offer,
+    asked: &BTreeMap<Place, Vec<CheckRegistration>>,
+    keep: &mut Keep<'_>,
+) -> (Service, Instance) {
+    let mut service = offer.service.clone();
+    let mut checks: Vec<_> = life
+        .conditions()
+        .map(|condition| of_engine(&service, &condition))
+        .collect();
+    if let Some(spec) = &offer.check {
+        let (status, output) = keep(Place::here(spec.id.clone()), spec, life.started);
+        checks.push(of_service(&service, spec.clone(), status, output));
+    }
+    let place = Place::here(service.id.clone());
+    let others = asked.get(&place).into_iter().flatten();
+    checks.extend(others.map(|check| said(check, keep)));
+    let is_critical = checks.iter().any(|c| c.status == CheckStatus::Critical);
+    if is_critical && service.health == Health::Passing {
+        service.health = Health::Critical;
+    }
+    if life.is_draining() {
+        service.health = Health::Critical;
+    }
+    let instance = Instance {
+        node: None,
+        id: service.id.clone(),
+        name: service.name.clone(),
+        address: service.address.ip().to_string(),
+        port: service.address.port(),
+        tags: service.tags.clone(),
+        attributes: service.attributes.clone(),
+        weights: Weights::default(),
+        tagged_addresses: BTreeMap::new(),
+        tags_are_open: false,
+        source: Source::Container {
+            id: service.container.clone(),
+            started: life.started,
+            owner: service.owner.clone(),
+        },
+        checks,
+        create_index: 0,
+        modify_index: 0,
+    };
+    (service, instance)
+}
+
+fn of_engine(service: &Service, condition: &Condition) -> Check {
+    let id = format!("{}:{}", condition.kind, service.id);
+    let spec = CheckSpec::new(id, condition.name, Probe::Engine);
+    of_service(service, spec, condition.status, condition.output.clone())
+}
+
+fn of_service(service: &Service, spec: CheckSpec, status: CheckStatus, output: String) -> Check {
+    Check {
+        spec,
+        node: None,
+        service: Some(service.id.clone()),
+        status,
+        output,
+        create_index: 0,
+        modify_index: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

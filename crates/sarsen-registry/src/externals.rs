@@ -1,0 +1,167 @@
+//! What others registered: services, checks and nodes that no container of this host stands for. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::{Instance, Node, Place, Source, Weights};
+use crate::check::CheckSpec;
+
+/// A service as somebody registers it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The node it is on; `None` is this host.
+    pub node: Option<String>,
+    /// Unique on its node.
+    pub id: String,
+    /// The service.
+    pub name: String,
+    /// An IP address, a host name, or nothing: then its node's address counts.
+    pub address: String,
+    /// 0 when it has none.
+    pub port: u16,
+    /// Free-form marks.
+    pub tags: Vec<String>,
+    /// Free-form values.
+    pub attributes: BTreeMap<String, String>,
+    /// Its share.
+    pub weights: Weights,
+    /// Other addresses, by what they are for.
+    pub tagged_addresses: BTreeMap<String, (String, u16)>,
+    /// Whether others may change its tags through the catalog.
+    pub tags_are_open: bool,
+    /// Through which door it came, such as `http`: the mark that tells whose it is.
+    pub registrant: String,
+}
+
+/// A check as somebody registers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRegistration {
+    /// The node it is on; `None` is this host.
+    pub node: Option<String>,
+    /// The id of the service it is of; `None` means its node.
+    pub service: Option<String>,
+    /// What it is. Its id is unique on its node.
+    pub spec: CheckSpec,
+    /// Through which door it came.
+    pub registrant: String,
+}
+
+/// What becomes of the checks that a service has when it is registered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherChecks {
+    /// They stay.
+    Keep,
+    /// They go.
+    Drop,
+}
+
+/// One thing that was registered, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Entry {
+    Service(Registration),
+    Check(CheckRegistration),
+    Node(Node),
+}
+
+impl Entry {
+    /// What it is kept under.
+    pub(crate) fn key(&self) -> (&'static str, Place) {
+        match self {
+            Self::Service(service) => ("service", service.place()),
+            Self::Check(check) => ("check", check.place()),
+            Self::Node(node) => ("node", Place::here(node.name.clone())),
+        }
+    }
+}
+
+/// Everything that others registered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Externals {
+    pub(crate) services: BTreeMap<Place, Registration>,
+    pub(crate) checks: BTreeMap<Place, CheckRegistration>,
+    pub(crate) nodes: BTreeMap<String, Node>,
+}
+
+impl Registration {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place {
+            node: self.node.clone(),
+            id: self.id.clone(),
+        }
+    }
+
+    /// The instance, still without checks.
+    pub(crate) fn instance(&self) -> Instance {
+        Instance {
+            node: self.node.clone(),
+            id: self.id.clone(),
+            name: self.name.clone(),
+            address: self.address.clone(),
+            port: self.port,
+            tags: self.tags.clone(),
+            attributes: self.attributes.clone(),
+            weights: self.weights,
+            tagged_addresses: self.tagged_addresses.clone(),
+            tags_are_open: self.tags_are_open,
+            source: Source::External {
+                registrant: self.registrant.clone(),
+            },
+            checks: Vec::new(),
+            create_index: 0,
+            modify_index: 0,
+        }
+    }
+}
+
+impl CheckRegistration {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place {
+            node: self.node.clone(),
+            id: self.spec.id.clone(),
+        }
+    }
+
+    /// Where its service stands.
+    pub(crate) fn service_place(&self) -> Option<Place> {
+        Some(Place {
+            node: self.node.clone(),
+            id: self.service.clone()?,
+        })
+    }
+}
+
+impl Externals {
+    /// Enters one thing.
+    pub(crate) fn enter(&mut self, entry: Entry) {
+        match entry {
+            Entry::Service(service) => {
+                self.services.insert(service.place(), service);
+            }
+            Entry::Check(check) => {
+                self.checks.insert(check.place(), check);
+            }
+            Entry::Node(node) => {
+                self.nodes.insert(node.name.clone(), node);
+            }
+        }
+    }
+
+    /// The places of a service's checks.
+    pub(crate) fn checks_of(&self, service: &Place) -> Vec<Place> {
+        let mut checks = self.checks.iter().collect::<Vec<_>>();
+        checks.retain(|(_, check)| check.service_place().as_ref() == Some(service));
+        checks.into_iter().map(|(place, _)| place.clone()).collect()
+    }
+
+    /// The places of everything on a node.
+    pub(crate) fn on_node(&self, node: &str) -> (Vec<Place>, Vec<Place>) {
+        let is_there = |place: &&Place| place.node.as_deref() == Some(node);
+        let services = self.services.keys().filter(is_there).cloned().collect();
+        let checks = self.checks.keys().filter(is_there).cloned().collect();
+        (services, checks)
+    }
+}

@@ -1,0 +1,180 @@
+//! What others register, and what they report.
+
+use crate::catalog::{Node, Place, Source};
+use crate::check::{CheckStatus, Probe};
+use crate::externals::{CheckRegistration, Entry, OtherChecks, Registration};
+use crate::{Registry, RegistryError};
+
+/// Ids and names longer than this are nobody's.
+const NAME_MAX: usize = 1024;
+
+impl Registry {
+    /// Registers a service that is no container of this host, with checks of its own; the same id again replaces it.
+    /// A check that is registered again as it was goes on saying what it said.
+    pub async fn register_external(
+        &self,
+        service: Registration,
+        checks: Vec<CheckRegistration>,
+        others: OtherChecks,
+    ) -> Result<(), RegistryError> {
+        sane("service id", &service.id)?;
+        sane("service name", &service.name)?;
+        let place = service.place();
+        self.refuse_container(&place)?;
+        for check in &checks {
+            self.refuse_foreign_check(check)?;
+        }
+        let mut dropped = Vec::new();
+        if others == OtherChecks::Drop {
+            dropped = self.with_book(|book| book.externals.checks_of(&place));
+            dropped.retain(|old| checks.iter().all(|check| check.place() != *old));
+        }
+        let mut entries = vec![Entry::Service(service)];
+        entries.extend(checks.into_iter().map(Entry::Check));
+        self.enter(entries, &[], &dropped).await
+    }
+
+    /// Forgets a service that somebody registered, and its checks. False when nobody did.
+    pub async fn deregister(&self, place: &Place) -> Result<bool, RegistryError> {
+        let (is_there, checks) = self.with_book(|book| {
+            let is_there = book.externals.services.contains_key(place);
+            (is_there, book.externals.checks_of(place))
+        });
+        if !is_there {
+            self.refuse_container(place)?;
+            return Ok(false);
+        }
+        self.enter(Vec::new(), std::slice::from_ref(place), &checks)
+            .await?;
+        Ok(true)
+    }
+
+    /// Registers a check of a node, or one more check of a service, be it a container's.
+    pub async fn register_check(&self, check: CheckRegistration) -> Result<(), RegistryError> {
+        sane("check id", &check.spec.id)?;
+        self.refuse_foreign_check(&check)?;
+        if let Some(service) = check.service_place()
+            && self.catalog().instance(&service).is_none()
+        {
+            return Err(RegistryError::NoSuchService(service.id));
+        }
+        self.enter(vec![Entry::Check(check)], &[], &[]).await
+    }
+
+    /// Forgets a check that somebody registered. False when nobody did.
+    pub async fn deregister_check(&self, place: &Place) -> Result<bool, RegistryError> {
+        let is_there = self.with_book(|book| book.externals.checks.contains_key(place));
+        if is_there {
+            self.enter(Vec::new(), &[], std::slice::from_ref(place))
+                .await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Registers a node, for services that are elsewhere.
+    pub async fn register_node(&self, node: Node) -> Result<(), RegistryError> {
+        sane("node name", &node.name)?;
+        self.enter(vec![Entry::Node(node)], &[], &[]).await
+    }
+
+    /// Forgets a node and everything on it. False when nobody registered it.
+    pub async fn deregister_node(&self, name: &str) -> Result<bool, RegistryError> {
+        let (is_there, (services, checks)) = self.with_book(|book| {
+            let is_there = book.externals.nodes.contains_key(name);
+            (is_there, book.externals.on_node(name))
+        });
+        if is_there || !services.is_empty() || !checks.is_empty() {
+            self.change(|book| book.externals.nodes.remove(name));
+            self.enter(Vec::new(), &services, &checks).await?;
+        }
+        Ok(is_there)
+    }
+
+    /// Takes a report on a check with a TTL, or on one that stays as it is set.
+    pub async fn set_check_status(
+        &self,
+        place: &Place,
+        status: CheckStatus,
+        output: &str,
+    ) -> Result<(), RegistryError> {
+        let catalog = self.catalog();
+        let check = catalog.check(place);
+        let check = check.ok_or_else(|| RegistryError::NoSuchCheck(place.id.clone()))?;
+        if !matches!(check.spec.probe, Probe::Ttl(_) | Probe::Set) {
+            return Err(RegistryError::NotReported(place.id.clone()));
+        }
+        self.report(place, status, output);
+        Ok(())
+    }
+
+    /// Sets what a check says, whatever its kind.
+    pub(crate) fn report(&self, place: &Place, status: CheckStatus, output: &str) {
+        let news = self.with_book(|book| {
+            let state = book.state_mut(place);
+            state.is_some_and(|state| state.set(status, output))
+        });
+        if news {
+            self.change(|_| ());
+        }
+    }
+
+    /// Makes changes to what others registered: kept first, then seen.
+    async fn enter(
+        &self,
+        entries: Vec<Entry>,
+        services: &[Place],
+        checks: &[Place],
+    ) -> Result<(), RegistryError> {
+        self.change(|book| {
+            for place in services {
+                book.externals.services.remove(place);
+            }
+            for place in checks {
+                book.externals.checks.remove(place);
+            }
+            for entry in entries {
+                book.externals.enter(entry);
+            }
+        });
+        Ok(())
+    }
+
+    /// What a container stands for is nobody else's to say.
+    fn refuse_container(&self, place: &Place) -> Result<(), RegistryError> {
+        let catalog = self.catalog();
+        let Some(instance) = catalog.instance(place) else {
+            return Ok(());
+        };
+        match &instance.source {
+            Source::Container { id, .. } => Err(RegistryError::OfContainer {
+                id: place.id.clone(),
+                container: id.short().to_owned(),
+            }),
+            Source::External { .. } => Ok(()),
+        }
+    }
+
+    /// A check that a container asks for, or the engine's, cannot be replaced.
+    fn refuse_foreign_check(&self, check: &CheckRegistration) -> Result<(), RegistryError> {
+        let place = check.place();
+        let is_known = self.with_book(|book| book.externals.checks.contains_key(&place));
+        if !is_known && self.catalog().check(&place).is_some() {
+            let text = format!("Check {} is a container's: choose another id", place.id);
+            return Err(RegistryError::Invalid(text));
+        }
+        Ok(())
+    }
+}
+
+fn sane(what: &str, text: &str) -> Result<(), RegistryError> {
+    let problem = if text.is_empty() {
+        "is missing"
+    } else if text.len() > NAME_MAX {
+        "is too long"
+    } else if text.chars().any(char::is_control) {
+        "has control characters"
+    } else {
+        return Ok(());
+    };
+    Err(RegistryError::Invalid(format!("The {what} {problem}")))
+}

@@ -1,0 +1,191 @@
+//! Looking at a container: what its state means for the catalog.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sarsen_domain::{ContainerId, ImageRef};
+use sarsen_runtime::{ContainerInfo, ContainerStatus, ImageHealth, ImageInfo, RuntimeError};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::Registry;
+use crate::check::CheckStatus;
+use crate::ledger::{Condition, Listing, Sighting};
+use crate::metadata::Metadata;
+use crate::rules::{Subject, services_of};
+
+/// So many images are remembered; then all are looked at anew.
+const IMAGES_MAX: usize = 256;
+/// So many containers of a listing are looked into at the same time, where a look at the engine is needed.
+const LOOKS_AT_ONCE: usize = 8;
+
+/// What is known of images. An image's id stands for its content, so this never gets old.
+#[derive(Debug, Default)]
+pub(super) struct Images(Mutex<HashMap<String, Arc<ImageInfo>>>);
+
+impl Images {
+    fn get(&self, id: &str) -> Option<Arc<ImageInfo>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(id).map(Arc::clone)
+    }
+
+    fn put(&self, id: &str, image: Arc<ImageInfo>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= IMAGES_MAX {
+            known.clear();
+        }
+        known.insert(id.to_owned(), image);
+    }
+}
+
+impl Registry {
+    /// What this container's state means for the catalog; `None` when it does not run.
+    pub(crate) async fn sighting(
+        &self,
+        info: &ContainerInfo,
+    ) -> Result<Option<Sighting>, RuntimeError> {
+        if !runs(info) {
+            return Ok(None);
+        }
+        let settings = self.settings();
+        let lent = self.with_lent_network(info).await?;
+        let info = lent.as_ref().unwrap_or(info);
+        let image = self.image_of(info).await?;
+        let tags = self.extra_tags(info).await?;
+        let subject = Subject {
+            info,
+            image: image.as_deref(),
+            tags: &tags,
+        };
+        Ok(Some(Sighting {
+            id: info.id.clone(),
+            started: info.started_at.as_deref().map_or(0, nanoseconds),
+            offers: services_of(subject, &settings.rules, &settings.owner),
+            conditions: conditions(info),
+        }))
+    }
+
+    /// Everything that the engine has.
+    pub(crate) async fn listing(&self) -> Result<Listing, RuntimeError> {
+        let containers = self.runtime.list(&[]).await?;
+        let (running, ended): (Vec<_>, Vec<_>) = containers.into_iter().partition(runs);
+        let sightings = stream::iter(running)
+            .map(|info| async move { self.sighting(&info).await })
+            .buffer_unordered(LOOKS_AT_ONCE);
+        let sightings: Vec<_> = sightings.try_collect().await?;
+        Ok(Listing {
+            running: sightings.into_iter().flatten().collect(),
+            ended: ended
+                .into_iter()
+                .map(|info| info.id)
+                .collect::<HashSet<ContainerId>>(),
+        })
+    }
+
+    /// A container on another's network is found at the other's address.
+    async fn with_lent_network(
+        &self,
+        info: &ContainerInfo,
+    ) -> Result<Option<ContainerInfo>, RuntimeError> {
+        let Some(lender) = &info.network_of else {
+            return Ok(None);
+        };
+        let mut info = info.clone();
+        let lender = match ContainerId::parse(lender) {
+            Ok(id) => self.runtime.inspect(&id).await,
+            Err(_) => return Ok(Some(info)),
+        };
+        match lender {
+            Ok(lender) => {
+                info.addresses = lender.addresses;
+                info.host_network = lender.host_network;
+            }
+            Err(RuntimeError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(Some(info))
+    }
+
+    /// The image, when it matters which values came with it.
+    async fn image_of(&self, info: &ContainerInfo) -> Result<Option<Arc<ImageInfo>>, RuntimeError> {
+        if !Metadata::is_divided(info) {
+            return Ok(None);
+        }
+        let images = &self.shared.images;
+        if let Some(known) = images.get(&info.image_id) {
+            return Ok(Some(known));
+        }
+        let Ok(image) = ImageRef::parse(&info.image_id) else {
+            return Ok(None);
+        };
+        match self.runtime.image(&image).await {
+            Ok(found) => {
+                let found = Arc::new(found);
+                images.put(&info.image_id, Arc::clone(&found));
+                Ok(Some(found))
+            }
+            // Removed by force while the container runs.
+            Err(RuntimeError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn extra_tags(&self, info: &ContainerInfo) -> Result<Vec<String>, RuntimeError> {
+        let tags = &self.settings().rules.tags;
+        if let Some(fixed) = tags.fixed() {
+            return Ok(fixed);
+        }
+        let container = match self.runtime.inspect_json(&info.id).await {
+            Ok(json) => json,
+            Err(RuntimeError::NotFound(_)) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let container = serde_json::from_str(&container).unwrap_or_default();
+        Ok(tags.of(&container).unwrap_or_else(|error| {
+            tracing::warn!(container.id = %info.id, %error, "container {} is registered without extra tags", info.id.short());
+            Vec::new()
+        }))
+    }
+}
+
+fn runs(info: &ContainerInfo) -> bool {
+    matches!(
+        info.status,
+        ContainerStatus::Running | ContainerStatus::Paused
+    )
+}
+
+fn conditions(info: &ContainerInfo) -> Vec<Condition> {
+    let mut conditions = Vec::new();
+    if info.status == ContainerStatus::Paused {
+        conditions.push(Condition {
+            kind: "_paused",
+            name: "Paused",
+            status: CheckStatus::Critical,
+            output: "The container is paused".to_owned(),
+        });
+    }
+    let output = || info.health_output.clone().unwrap_or_default();
+    let healthcheck = match info.health {
+        ImageHealth::None => None,
+        ImageHealth::Healthy => Some((CheckStatus::Passing, output())),
+        ImageHealth::Unhealthy => Some((CheckStatus::Critical, output())),
+        ImageHealth::Starting => Some((CheckStatus::Critical, "starting".to_owned())),
+    };
+    conditions.extend(healthcheck.map(|(status, output)| Condition {
+        kind: "docker",
+        name: "Docker HEALTHCHECK",
+        status,
+        output,
+    }));
+    conditions
+}
+
+/// An RFC 3339 time in nanoseconds since 1970; 0 when it is none.
+fn nanoseconds(text: &str) -> i64 {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .ok()
+        .and_then(|time| i64::try_from(time.unix_timestamp_nanos()).ok())
+        .unwrap_or(0)
+}
