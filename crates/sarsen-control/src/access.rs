@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `read` | look: [`Action::Read`] |
 //! | `deploy` | also push, run commands and change settings of the app: `Deploy`, `Change`, `Inside` |
+//! | any | manage its own sessions and tokens: [`Action::Own`] |
 //! | `admin` | everything but [`Action::Keys`] and [`Action::Root`], which are for people on the host |
 //!
 //! What concerns the host, or names a service that several apps may share, needs the right everywhere; anything but
@@ -33,6 +34,8 @@ pub enum Action {
     Inside,
     /// Makes and removes apps, and changes settings of all.
     Host,
+    /// Manages the caller's own sessions and tokens.
+    Own,
     /// Decides who may come in.
     Keys,
     /// Gives containers power over the host itself: its files, devices, namespaces.
@@ -104,21 +107,40 @@ pub(crate) fn authorise<T: Object>(
     action: Action,
     object: T,
 ) -> Outcome<Authorised<T>> {
+    let Some(rights) = actor.rights() else {
+        return Ok(Authorised(object));
+    };
+    if matches!(action, Action::Keys | Action::Root) {
+        return Err(Failure::new(format!(
+            "This command must be run on the host itself, not over {}",
+            way(actor)
+        )));
+    }
+    if action == Action::Own && actor.door() == "api" {
+        return Err(Failure::new(
+            "Access denied: a token cannot be used to manage sessions and tokens",
+        ));
+    }
+    if allows(rights, action, object.reach()) {
+        return Ok(Authorised(object));
+    }
+    let what = match object.reach() {
+        Reach::App(app) => format!(" to {app}"),
+        Reach::Visible | Reach::Host => String::new(),
+    };
+    let name = actor.name();
+    Err(Failure::new(match actor.door() {
+        "api" => format!("Access denied: this token of {name} may not do this{what}"),
+        _ => format!(
+            "Access denied: the key of {name} may not do this{what} (on the host, 'access:list {name}' tells what it may)"
+        ),
+    }))
+}
+
+fn way(actor: &Actor) -> &'static str {
     match actor {
-        Actor::Local { .. } => Ok(Authorised(object)),
-        Actor::Key { .. } if matches!(action, Action::Keys | Action::Root) => Err(Failure::new(
-            "This command must be run on the host itself, not over ssh",
-        )),
-        Actor::Key { rights, .. } if allows(rights, action, object.reach()) => {
-            Ok(Authorised(object))
-        }
-        Actor::Key { name, .. } => Err(Failure::new(format!(
-            "Access denied: the key of {name} may not do this{} (on the host, 'access:list {name}' tells what it may)",
-            match object.reach() {
-                Reach::App(app) => format!(" to {app}"),
-                Reach::Visible | Reach::Host => String::new(),
-            }
-        ))),
+        Actor::Local { .. } | Actor::Key { .. } => "ssh",
+        Actor::Web(_) => "the dashboard or its API",
     }
 }
 
@@ -126,6 +148,7 @@ fn allows(rights: &Rights, action: Action, reach: Reach<'_>) -> bool {
     let needed = match (action, reach) {
         (Action::Keys | Action::Root, _) => return false,
         (Action::List, _) => return true,
+        (Action::Own, _) => return rights.any(),
         (Action::Read, Reach::Visible) => return rights.any(),
         (Action::Host, _) => Right::Admin,
         (Action::Read, _) => Right::Read,
@@ -177,10 +200,7 @@ pub(crate) fn gate(
 
 /// Whether the actor may see that there is such an app.
 pub(crate) fn sees(actor: &Actor, app: &AppName) -> bool {
-    match actor {
-        Actor::Local { .. } => true,
-        Actor::Key { rights, .. } => rights.on(app).is_some(),
-    }
+    actor.rights().is_none_or(|rights| rights.on(app).is_some())
 }
 
 /// Lets the actor give containers these powers over the host, or says which of them must be given there.

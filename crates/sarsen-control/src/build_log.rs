@@ -11,6 +11,9 @@ use tokio::sync::watch;
 
 use std::collections::HashMap;
 
+/// So many bytes are handed to a follower at once.
+const FOLLOWED: u64 = 32 * 1024;
+
 /// The folder of build logs: `builds/APP/ID.log`.
 #[derive(Debug, Clone)]
 pub(crate) struct BuildLogs {
@@ -23,6 +26,49 @@ pub(crate) struct BuildLogs {
 struct Written {
     bytes: u64,
     complete: bool,
+}
+
+/// Reads a build's log from some place on, and goes on while the build is under way.
+#[derive(Debug)]
+pub struct BuildFollower {
+    path: PathBuf,
+    running: Option<watch::Receiver<Written>>,
+    position: u64,
+}
+
+impl BuildFollower {
+    /// Bytes from the beginning of the log to what comes next.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What comes next; nothing when the build is over and everything was read.
+    pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            // The state before the file: what is written in between shows in the next round.
+            let state = self
+                .running
+                .as_mut()
+                .map(|running| *running.borrow_and_update());
+            let complete = state.is_none_or(|written| written.complete);
+            let mut file = File::open(&self.path)?;
+            file.seek(SeekFrom::Start(self.position))?;
+            let mut bytes = Vec::new();
+            file.take(FOLLOWED).read_to_end(&mut bytes)?;
+            if !bytes.is_empty() {
+                self.position += bytes.len() as u64;
+                return Ok(Some(bytes));
+            }
+            match &mut self.running {
+                Some(running) if !complete => {
+                    if running.changed().await.is_err() {
+                        self.running = None;
+                    }
+                }
+                _ => return Ok(None),
+            }
+        }
+    }
 }
 
 /// The log of a build under way. Dropping it marks the log complete.
@@ -46,6 +92,11 @@ impl BuildLogs {
     /// Where a build's log is.
     pub(crate) fn path(&self, app: &AppName, build: &BuildId) -> PathBuf {
         self.root.join(app.as_str()).join(format!("{build}.log"))
+    }
+
+    /// Where an app's logs are.
+    pub(crate) fn folder(&self, app: &AppName) -> PathBuf {
+        self.root.join(app.as_str())
     }
 
     /// Starts a log.
@@ -82,6 +133,16 @@ impl BuildLogs {
             .get(build)
             .cloned();
         copy(&self.path(app, build), running, sink).await
+    }
+
+    /// The same for who reads it bit by bit.
+    pub(crate) fn follower(&self, app: &AppName, build: &BuildId, position: u64) -> BuildFollower {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        BuildFollower {
+            path: self.path(app, build),
+            running: running.get(build).cloned(),
+            position,
+        }
     }
 
     /// Removes the logs of builds that are no longer recorded.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use sarsen_addons::{Catalog, Engine};
 use sarsen_build::Builder;
 use sarsen_deploy::Deployer;
-use sarsen_domain::{AppName, Rights, SshKey};
+use sarsen_domain::{AppName, Domain, Rights, SshKey};
 use sarsen_git::Repos;
 use sarsen_plugins::{Detail, Plugins};
 use sarsen_registry::Registry;
@@ -26,6 +26,7 @@ use crate::acme::Acme;
 use crate::acme::settings::AcmeSettings;
 use crate::addons::Addons;
 use crate::args::Usage;
+use crate::board::{HostMeter, Trends};
 use crate::build_log::BuildLogs;
 use crate::certificates::ReadCertificates;
 use crate::control::globals::Globals;
@@ -33,7 +34,6 @@ use crate::cron::{CronState, Outputs};
 use crate::drains::Drains;
 use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
-use crate::login::LoginLinks;
 use crate::output::Out;
 use crate::plugins::{self, Foreign, Identity, Tracing};
 use crate::routes::ExtraListeners;
@@ -41,6 +41,8 @@ use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
 use crate::verbs::{self, help};
 use crate::views::Views;
+use crate::web::runs::Runs;
+use crate::web::throttle::Throttle;
 
 /// What the daemon is told by its configuration and control must know.
 #[derive(Debug, Clone)]
@@ -75,6 +77,10 @@ pub struct ControlSettings {
     pub ssh_port: u16,
     /// Where the dashboard answers: `http://127.0.0.1:8180`; none when it is off.
     pub dashboard: Option<String>,
+    /// The name that the router leads to the dashboard; none when it leads nothing there.
+    pub dashboard_host: Option<Domain>,
+    /// The port that the dashboard listens on.
+    pub dashboard_port: Option<u16>,
     /// Where the router writes a line per request; nowhere when it does not.
     pub access_log: Option<PathBuf>,
     /// How many releases keep their image.
@@ -126,7 +132,14 @@ pub struct Control {
     pub(crate) extra_listeners: Arc<ExtraListeners>,
     /// Apps whose routes were taken away by hand.
     pub(crate) cleared: Arc<Mutex<BTreeSet<AppName>>>,
-    pub(crate) logins: LoginLinks,
+    /// Wrong links and tokens.
+    pub(crate) throttle: Arc<Throttle>,
+    /// Commands said by the dashboard and the API.
+    pub(crate) runs: Runs,
+    /// What our router proves itself with to our dashboard.
+    pub(crate) router_secret: Arc<str>,
+    pub(crate) meter: Arc<HostMeter>,
+    pub(crate) trends: Arc<Trends>,
     /// Rings when containers wait to be drained and stopped.
     pub(crate) retirements: Arc<Notify>,
     pub(crate) addons: Addons,
@@ -172,7 +185,11 @@ impl Control {
             routing: Arc::default(),
             extra_listeners: Arc::default(),
             cleared: Arc::default(),
-            logins: LoginLinks::new(),
+            throttle: Arc::default(),
+            runs: Runs::default(),
+            router_secret: crate::web::secrets::make().into(),
+            meter: Arc::default(),
+            trends: Arc::default(),
             retirements: Arc::default(),
             cron: Arc::new(CronState::new()),
             outputs,
@@ -185,9 +202,14 @@ impl Control {
         self.locks.cancel_all();
     }
 
-    /// Links into the dashboard and the sessions that came of them.
-    pub fn logins(&self) -> &LoginLinks {
-        &self.logins
+    /// What our router proves itself with to our dashboard.
+    pub fn router_secret(&self) -> &str {
+        &self.router_secret
+    }
+
+    /// The name that the router leads to the dashboard.
+    pub fn dashboard_host(&self) -> Option<&str> {
+        self.settings.dashboard_host.as_ref().map(Domain::as_str)
     }
 
     async fn execute(&self, mut request: Request, io: Io) -> u8 {
@@ -272,14 +294,20 @@ impl Control {
 
     /// A key's rights count as they are when the command begins, however long ago the connection was made.
     async fn look_up_rights(&self, actor: &mut Actor) {
-        if let Actor::Key { name, rights, .. } = actor {
-            *rights = match self.store.access().of(name).await {
-                Ok(found) => found,
-                Err(error) => {
-                    tracing::error!(%error, "cannot look up what {name} may do");
-                    Rights::default()
-                }
-            };
+        let limit = match actor {
+            Actor::Local { .. } => return,
+            Actor::Key { .. } => None,
+            Actor::Web(web) => web.limit.clone(),
+        };
+        let found = self.rights_of(&actor.holder(), limit.as_ref()).await;
+        let found = found.unwrap_or_else(|failure| {
+            tracing::error!(error = %failure, "cannot look up what {} may do", actor.name());
+            Rights::default()
+        });
+        match actor {
+            Actor::Local { .. } => {}
+            Actor::Key { rights, .. } => *rights = found,
+            Actor::Web(web) => web.rights = found,
         }
     }
 
@@ -429,8 +457,7 @@ impl Control {
         }
         let named = call.app.as_ref().map(|app| app.as_str());
         let object = named.or(call.args.get(0)).unwrap_or_default().to_owned();
-        let detail =
-            serde_json::json!({ "exit_code": outcome.as_ref().map_or_else(|f| f.code, |()| 0) });
+        let detail = serde_json::json!({ "exit_code": outcome.as_ref().map_or_else(|f| f.code, |()| 0), "door": call.actor.door() });
         let actor = call.actor.clone();
         let event = NewEvent {
             actor: actor.name(),

@@ -90,6 +90,8 @@ fn settings(root: &Path) -> ControlSettings {
         ssh_host: "localhost".to_owned(),
         ssh_port: 2222,
         dashboard: None,
+        dashboard_host: None,
+        dashboard_port: None,
         access_log: None,
         keep_releases: 10,
         acme: AcmeSettings::default(),

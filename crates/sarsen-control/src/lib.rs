@@ -4,6 +4,7 @@ mod access;
 mod acme;
 mod addons;
 mod args;
+pub mod board;
 mod build_log;
 mod certificates;
 mod commands_page;
@@ -17,7 +18,6 @@ pub mod fake;
 pub mod import;
 mod lifecycle;
 mod lock;
-pub mod login;
 pub mod metrics;
 mod output;
 pub mod overview;
@@ -39,9 +39,11 @@ mod testing;
 mod time;
 mod verbs;
 mod views;
+mod web;
 
 pub use access::{Action, Authorised, Object, Reach};
 pub use acme::settings::AcmeSettings;
+pub use build_log::BuildFollower;
 pub use certificates::CertificateView;
 pub use commands_page::commands_page;
 pub use control::{Control, ControlSettings, Parts};
@@ -52,3 +54,10 @@ pub use session::{
 };
 pub use table::{Command, commands, nouns};
 pub use verbs::ssh_keys::parse_key;
+pub use web::secrets::is_same as is_same_secret;
+pub use web::sessions::Look;
+pub use web::tokens::Shown;
+pub use web::{
+    Keeping, Opened, Order, Refusal, RunProgress, RunState, RunView, SignIn, WebActor, WebPass,
+    WebSession,
+};

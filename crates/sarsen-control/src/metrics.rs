@@ -90,6 +90,7 @@ impl Control {
     }
 
     async fn tick(&self, collector: &mut Collector, now: i64) -> Outcome {
+        self.meter.look();
         let mut tick = Tick {
             traffic: collector.count(&self.router.stats().apps, now),
             usage: self.look(collector, now).await?,

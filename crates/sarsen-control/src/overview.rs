@@ -197,6 +197,24 @@ impl Control {
         }))
     }
 
+    /// Reads the log of an app's build from some place on, while it grows.
+    pub async fn follow_build(
+        &self,
+        app: &AppName,
+        id: &BuildId,
+        position: u64,
+    ) -> Outcome<crate::build_log::BuildFollower> {
+        // An id alone gives no right to look at another app's build.
+        self.store.builds().get(app, id).await?;
+        Ok(self.logs.follower(app, id, position))
+    }
+
+    /// Where an app's build has its log.
+    pub async fn build_log_path(&self, app: &AppName, id: &BuildId) -> Outcome<std::path::PathBuf> {
+        self.store.builds().get(app, id).await?;
+        Ok(self.logs.path(app, id))
+    }
+
     /// Asks store and engine for a sign of life.
     pub async fn pulse(&self) -> Pulse {
         let (store, engine) = tokio::join!(self.store.ping(), self.runtime.info());

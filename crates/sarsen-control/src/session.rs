@@ -9,9 +9,12 @@ use std::path::PathBuf;
 
 use sarsen_domain::{KeyName, Rights};
 use sarsen_runtime::TtySize;
+use sarsen_store::Holder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::web::{WebActor, WebPass};
 
 pub use streams::{Outlet, Output, outlets};
 
@@ -34,6 +37,8 @@ pub enum Actor {
         /// What it may do, as the store has it when the command begins.
         rights: Rights,
     },
+    /// Somebody who signed in to the dashboard, or a program with a token.
+    Web(WebActor),
 }
 
 impl Actor {
@@ -42,6 +47,37 @@ impl Actor {
         match self {
             Self::Local { user } => user,
             Self::Key { name, .. } => name.as_str(),
+            Self::Web(web) => web.holder.name(),
+        }
+    }
+
+    /// What this one may do; none who may do everything.
+    pub fn rights(&self) -> Option<&Rights> {
+        match self {
+            Self::Local { .. } => None,
+            Self::Key { rights, .. } => Some(rights),
+            Self::Web(web) => Some(&web.rights),
+        }
+    }
+
+    /// The door that this one came through.
+    pub fn door(&self) -> &'static str {
+        match self {
+            Self::Local { .. } => "host",
+            Self::Key { .. } => "ssh",
+            Self::Web(web) => match web.pass {
+                WebPass::Session(_) => "dashboard",
+                WebPass::Token(_) => "api",
+            },
+        }
+    }
+
+    /// Whoever sessions and tokens of this one stand for.
+    pub fn holder(&self) -> Holder {
+        match self {
+            Self::Local { user } => Holder::Local { user: user.clone() },
+            Self::Key { name, .. } => Holder::Key { name: name.clone() },
+            Self::Web(web) => web.holder.clone(),
         }
     }
 
@@ -50,6 +86,7 @@ impl Actor {
         match self {
             Self::Local { .. } => None,
             Self::Key { source, .. } => Some(*source),
+            Self::Web(web) => web.source,
         }
     }
 }

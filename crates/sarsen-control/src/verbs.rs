@@ -40,6 +40,7 @@ pub(crate) mod scheduler;
 pub(crate) mod shell;
 pub(crate) mod ssh_keys;
 pub(crate) mod storage;
+pub(crate) mod tokens;
 pub(crate) mod url;
 
 use crate::property::Concern;
@@ -86,6 +87,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     shell::COMMANDS,
     ssh_keys::COMMANDS,
     storage::COMMANDS,
+    tokens::COMMANDS,
     url::COMMANDS,
 ];
 

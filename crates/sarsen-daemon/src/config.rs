@@ -108,6 +108,9 @@ pub struct AcmeConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebConfig {
     pub listen: Option<SocketAddr>,
+    pub host: Option<Domain>,
+    pub certificate: Option<PathBuf>,
+    pub certificate_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -183,6 +186,9 @@ impl Default for Config {
             acme: AcmeConfig::default(),
             web: WebConfig {
                 listen: Some(([127, 0, 0, 1], 8180).into()),
+                host: None,
+                certificate: None,
+                certificate_key: None,
             },
             docker: DockerConfig {
                 socket: "/var/run/docker.sock".into(),
@@ -301,11 +307,32 @@ impl Config {
                 ));
             }
         }
+        found.extend(self.web.contradictions(&self.https));
         if self.build.silence_limit > self.build.time_limit {
             found.push(
                 "build.silence_limit is longer than build.time_limit, so it would never count"
                     .to_owned(),
             );
+        }
+        found
+    }
+}
+
+impl WebConfig {
+    fn contradictions(&self, https: &HttpsConfig) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.host.is_some() && https.listen.is_empty() {
+            found.push(
+                "web.host needs https.listen: the dashboard is never served to others in the clear"
+                    .to_owned(),
+            );
+        }
+        if self.host.is_some() && self.listen.is_none() {
+            found
+                .push("web.host needs web.listen, where the router finds the dashboard".to_owned());
+        }
+        if self.certificate.is_some() != self.certificate_key.is_some() {
+            found.push("web.certificate and web.certificate_key go together".to_owned());
         }
         found
     }

@@ -74,6 +74,19 @@ impl Rights {
         self.everywhere.max(self.apps.get(app).copied())
     }
 
+    /// Of these, no more than the others allow.
+    pub fn within(&self, limit: &Self) -> Self {
+        let both = self.apps.keys().chain(limit.apps.keys());
+        let apps = both.filter_map(|app| {
+            let right = self.on(app).min(limit.on(app))?;
+            Some((app.clone(), right))
+        });
+        Self {
+            everywhere: self.everywhere.min(limit.everywhere),
+            apps: apps.collect(),
+        }
+    }
+
     /// Whether there is any.
     pub fn any(&self) -> bool {
         self.everywhere.is_some() || !self.apps.is_empty()
@@ -96,6 +109,22 @@ mod tests {
         assert_eq!(rights.on(&app("shop")), Some(Right::Deploy));
         assert_eq!(rights.on(&app("blog")), Some(Right::Read));
         assert_eq!(Rights::admin().on(&app("blog")), Some(Right::Admin));
+        let limit = Rights {
+            everywhere: Some(Right::Read),
+            apps: [(app("blog"), Right::Admin), (app("shop"), Right::Read)].into(),
+        };
+        let limited = Rights {
+            everywhere: None,
+            apps: [(app("shop"), Right::Deploy)].into(),
+        }
+        .within(&limit);
+        assert_eq!(limited.on(&app("shop")), Some(Right::Read));
+        assert_eq!((limited.on(&app("blog")), limited.everywhere), (None, None));
+        assert_eq!(
+            Rights::admin().within(&limit).on(&app("blog")),
+            Some(Right::Admin)
+        );
+        assert_eq!(Rights::admin().within(&limit).everywhere, Some(Right::Read));
         for right in Right::ALL {
             assert_eq!(right.to_string().parse(), Ok(right));
         }

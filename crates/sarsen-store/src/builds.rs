@@ -34,6 +34,14 @@ pub struct BuildRecord {
     pub release: Option<ReleaseNumber>,
 }
 
+/// When a build came to a stage; `end` is when it was over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageRecord {
+    pub build: BuildId,
+    pub stage: String,
+    pub started_ms: i64,
+}
+
 macro_rules! select {
     ($tail:literal) => {
         concat!(
@@ -70,14 +78,54 @@ impl Builds<'_> {
         .execute(&mut *tx)
         .await?;
         let build = find(&mut tx, &id).await?;
+        note_stage(&mut tx, &id, "receive").await?;
         tx.commit().await?;
         Ok(build)
     }
 
-    /// Notes the stage that the build has come to.
+    /// Notes the stage that the build has come to, and when it first did.
     pub async fn set_stage(&self, id: &BuildId, stage: &str) -> Result<(), StoreError> {
-        self.note("UPDATE builds SET stage = ? WHERE id = ?", id, stage)
-            .await
+        let mut tx = self.0.write().await?;
+        let done = sqlx::query("UPDATE builds SET stage = ? WHERE id = ?")
+            .bind(stage)
+            .bind(id.as_str())
+            .execute(&mut *tx)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(no_such(id));
+        }
+        note_stage(&mut tx, id, stage).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// When a build came to its stages, in their order.
+    pub async fn stages(&self, id: &BuildId) -> Result<Vec<StageRecord>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM build_stages WHERE build = ? ORDER BY started_ms")
+            .bind(id.as_str())
+            .fetch_all(&mut *self.0.read().await?)
+            .await?;
+        rows.iter().map(stage_row).collect()
+    }
+
+    /// The stages of an app's last deploys that went well, `count` builds at most.
+    pub async fn usual_stages(
+        &self,
+        app: &AppName,
+        count: usize,
+    ) -> Result<Vec<StageRecord>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let app_id = app_id(&mut connection, app).await?;
+        let rows = sqlx::query(
+            "SELECT s.* FROM build_stages s WHERE s.build IN (SELECT id FROM builds \
+               WHERE app_id = ? AND status = 'succeeded' ORDER BY seq DESC LIMIT ?) \
+             ORDER BY s.build, s.started_ms",
+        )
+        .bind(app_id)
+        .bind(limit(count))
+        .fetch_all(&mut *connection)
+        .await?;
+        rows.iter().map(stage_row).collect()
     }
 
     /// Notes the commit that is built.
@@ -118,6 +166,7 @@ impl Builds<'_> {
         .execute(&mut *tx)
         .await?;
         let build = find(&mut tx, id).await?;
+        note_stage(&mut tx, id, "end").await?;
         tx.commit().await?;
         Ok(build)
     }
@@ -230,6 +279,28 @@ async fn running(connection: &mut SqliteConnection) -> Result<Vec<BuildRecord>, 
         .fetch_all(connection)
         .await?;
     rows.iter().map(from_row).collect()
+}
+
+async fn note_stage(
+    connection: &mut SqliteConnection,
+    id: &BuildId,
+    stage: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT OR IGNORE INTO build_stages (build, stage, started_ms) VALUES (?, ?, ?)")
+        .bind(id.as_str())
+        .bind(stage)
+        .bind(now_ms())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+fn stage_row(row: &SqliteRow) -> Result<StageRecord, StoreError> {
+    Ok(StageRecord {
+        build: parsed(row, "build")?,
+        stage: row.try_get("stage")?,
+        started_ms: row.try_get("started_ms")?,
+    })
 }
 
 fn no_such(id: &BuildId) -> StoreError {

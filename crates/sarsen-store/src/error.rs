@@ -84,6 +84,9 @@ pub enum Conflict {
     /// Something is mounted there already.
     #[error("Mount path already exists.")]
     MountExists,
+    /// Another token has the name.
+    #[error("There is a token {0} already: revoke it first, or choose another name")]
+    TokenName(String),
     /// The app uses the service already.
     #[error("Service {0} is linked to {1} already")]
     LinkExists(ServiceName, AppName),

@@ -91,6 +91,26 @@ impl Events<'_> {
         rows.iter().map(from_row).collect()
     }
 
+    /// The newest entries about one object, newest first.
+    pub async fn of(&self, object: &str, count: usize) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM events WHERE object = ? ORDER BY id DESC LIMIT ?")
+            .bind(object)
+            .bind(limit(count))
+            .fetch_all(&mut *self.0.read().await?)
+            .await?;
+        rows.iter().map(from_row).collect()
+    }
+
+    /// Entries older than one of them, newest first.
+    pub async fn before(&self, id: i64, count: usize) -> Result<Vec<Event>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM events WHERE id < ? ORDER BY id DESC LIMIT ?")
+            .bind(id)
+            .bind(limit(count))
+            .fetch_all(&mut *self.0.read().await?)
+            .await?;
+        rows.iter().map(from_row).collect()
+    }
+
     /// The id of the first entry that does not fit the chain, if there is one.
     pub async fn first_broken(&self) -> Result<Option<i64>, StoreError> {
         let mut connection = self.0.read().await?;

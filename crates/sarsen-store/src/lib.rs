@@ -40,12 +40,13 @@ mod storage;
 mod store;
 #[cfg(test)]
 mod test_support;
+mod web;
 
 pub use access::{Access, Grant};
 pub use acme::{Acme, AcmeState, OrderOutcome, OrdersLately, Wanted};
 pub use apps::{AppRecord, AppSummary, Apps, Locked, Stopped};
 pub use buildpacks::Buildpacks;
-pub use builds::{BuildRecord, Builds};
+pub use builds::{BuildRecord, Builds, StageRecord};
 pub use certificates::{AppCertificates, CertificateSource, NewCertificate, StoredCertificate};
 pub use config::ConfigVars;
 pub use cron::{Cron, CronRun, CronRunState, Handled, NewCronRun};
@@ -58,7 +59,7 @@ pub use git_credentials::GitCredentials;
 pub use imports::{ImportedApp, Imports};
 pub use instances::{Instance, InstanceState, Instances, Planned, Replace};
 pub use key_values::{KeyValues, KvChange, KvEntry, KvSession, KvState};
-pub use metrics::{Metrics, Step, Tick, Traffic, Usage};
+pub use metrics::{Metrics, Step, Tick, Traffic, TrafficMinute, Usage};
 pub use plugin_runs::{PluginRun, PluginRuns};
 pub use ports::Ports;
 pub use properties::Properties;
@@ -70,3 +71,6 @@ pub use services::{NewService, ServiceRecord, ServiceState, Services};
 pub use ssh_keys::SshKeys;
 pub use storage::{NewMount, Storage, StorageEntry, StorageMount};
 pub use store::Store;
+pub use web::{
+    ApiToken, ApiTokens, Holder, NewSession, NewToken, SecretHash, SessionRecord, WebSessions,
+};

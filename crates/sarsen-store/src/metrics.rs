@@ -41,6 +41,19 @@ pub struct Traffic {
     pub in_flight: u64,
 }
 
+/// One app's requests in one minute.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrafficMinute {
+    pub app: AppName,
+    /// When it began, in Unix seconds.
+    pub at: i64,
+    pub requests: u64,
+    /// Of these, the ones that were answered with 5xx.
+    pub failed: u64,
+    /// The 95th percentiles of its steps, weighed by their requests.
+    pub p95_ms: f64,
+}
+
 /// What one process used in one step of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -156,6 +169,21 @@ impl Metrics<'_> {
         rows.iter().map(usage).collect()
     }
 
+    /// Every app's requests by the minute, from a time on, oldest first.
+    pub async fn minutes(&self, since: i64) -> Result<Vec<TrafficMinute>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT a.name, t.at - t.at % 60 AS minute, \
+               sum(class1 + class2 + class3 + class4 + class5) AS requests, sum(class5) AS failed, \
+               total(p95_ms * (class1 + class2 + class3 + class4 + class5)) AS weighed \
+             FROM traffic t JOIN apps a ON a.id = t.app_id WHERE t.step = 10 AND t.at >= ? \
+             GROUP BY t.app_id, minute ORDER BY minute",
+        )
+        .bind(since)
+        .fetch_all(&mut *self.0.read().await?)
+        .await?;
+        rows.iter().map(minute).collect()
+    }
+
     /// What every app's processes used last, not longer ago than `since`.
     pub async fn last_usage(
         &self,
@@ -175,6 +203,26 @@ impl Metrics<'_> {
         }
         Ok(all)
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a mean of times; counts are far below 2^52"
+)]
+fn minute(row: &SqliteRow) -> Result<TrafficMinute, StoreError> {
+    let requests: u64 = narrowed(row, "requests")?;
+    let weighed: f64 = row.try_get("weighed")?;
+    Ok(TrafficMinute {
+        app: parsed(row, "name")?,
+        at: row.try_get("minute")?,
+        requests,
+        failed: narrowed(row, "failed")?,
+        p95_ms: if requests == 0 {
+            0.0
+        } else {
+            weighed / requests as f64
+        },
+    })
 }
 
 /// Apps' ids, each looked up once.

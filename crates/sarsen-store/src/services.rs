@@ -50,7 +50,8 @@ pub enum ServiceState {
 }
 
 impl ServiceState {
-    fn as_str(self) -> &'static str {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Stopped => "stopped",

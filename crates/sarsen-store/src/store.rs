@@ -16,9 +16,10 @@ use crate::acme::Acme;
 use crate::certificates::AppCertificates;
 use crate::seal::{Place, Sealer};
 use crate::{
-    Access, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events, Formations,
-    GitCredentials, Imports, Instances, KeyValues, Metrics, PluginRuns, Ports, Properties,
-    RegistryLogins, Releases, Routing, SealError, Services, SshKeys, Storage, StoreError, key_file,
+    Access, ApiTokens, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events,
+    Formations, GitCredentials, Imports, Instances, KeyValues, Metrics, PluginRuns, Ports,
+    Properties, RegistryLogins, Releases, Routing, SealError, Services, SshKeys, Storage,
+    StoreError, WebSessions, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -94,6 +95,16 @@ impl Store {
     /// Settings of the concerns (`nginx:set`, `checks:set`, …), global and per app.
     pub fn properties(&self) -> Properties<'_> {
         Properties(self)
+    }
+
+    /// Links into the dashboard, and sessions.
+    pub fn web_sessions(&self) -> WebSessions<'_> {
+        WebSessions(self)
+    }
+
+    /// Tokens of programs.
+    pub fn api_tokens(&self) -> ApiTokens<'_> {
+        ApiTokens(self)
     }
 
     /// Scheduled tasks.

@@ -10,7 +10,7 @@ use sarsen_control::overview::{AppStats, LATENCY_MS, RouterStats};
 use serde_json::json;
 
 use crate::Web;
-use crate::access::Viewer;
+use crate::door::SignedIn;
 use crate::pages::denied;
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -19,7 +19,7 @@ const COUNTER: &str = "counter";
 const GAUGE: &str = "gauge";
 
 /// 200 while the store answers. An engine that is down is told, but apps that run are served all the same.
-pub(crate) async fn health(State(web): State<Web>, viewer: Result<Viewer, Response>) -> Response {
+pub(crate) async fn health(State(web): State<Web>, viewer: Result<SignedIn, Response>) -> Response {
     if !web.on_loopback && viewer.is_err() {
         return denied();
     }
@@ -36,7 +36,10 @@ pub(crate) async fn health(State(web): State<Web>, viewer: Result<Viewer, Respon
     (status, kind, format!("{body}\n")).into_response()
 }
 
-pub(crate) async fn metrics(State(web): State<Web>, viewer: Result<Viewer, Response>) -> Response {
+pub(crate) async fn metrics(
+    State(web): State<Web>,
+    viewer: Result<SignedIn, Response>,
+) -> Response {
     if !web.on_loopback && viewer.is_err() {
         return denied();
     }

@@ -8,11 +8,11 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use sarsen_control::{Failure, Outcome};
-use sarsen_domain::{AppName, BuildId, BuildStatus};
+use sarsen_domain::{BuildId, BuildStatus};
 
 use crate::Web;
-use crate::access::Viewer;
 use crate::ansi;
+use crate::visit::{Viewer, Visit};
 use crate::words::now;
 use view::{AppRow, BuildRow, InstanceRow, ReleaseRow};
 
@@ -23,6 +23,7 @@ const ICON: &str = include_str!("../../../templates/icon.svg");
 #[template(path = "apps.html")]
 struct AppsPage {
     viewer: String,
+    csrf: String,
     apps: Vec<AppRow>,
     docker_down: bool,
     busy: bool,
@@ -32,6 +33,7 @@ struct AppsPage {
 #[template(path = "app.html")]
 struct AppPage {
     viewer: String,
+    csrf: String,
     app: AppRow,
     urls: Vec<String>,
     instances: Vec<InstanceRow>,
@@ -44,6 +46,7 @@ struct AppPage {
 #[template(path = "build.html")]
 struct BuildPage {
     viewer: String,
+    csrf: String,
     app: String,
     build: BuildRow,
     log: String,
@@ -55,6 +58,7 @@ struct BuildPage {
 #[template(path = "message.html")]
 struct MessagePage {
     viewer: String,
+    csrf: String,
     title: &'static str,
     text: String,
     /// Something to type.
@@ -62,12 +66,15 @@ struct MessagePage {
     busy: bool,
 }
 
-pub(crate) async fn apps(viewer: Viewer, State(web): State<Web>) -> Response {
+pub(crate) async fn apps(visit: Visit, State(web): State<Web>) -> Response {
     let page = async {
         let (apps, pulse) = tokio::join!(web.control.overview(), web.control.pulse());
-        let apps: Vec<_> = apps?.iter().map(|app| AppRow::new(app, now())).collect();
+        let mut apps = apps?;
+        apps.retain(|app| visit.viewer.actor.sees(&app.name));
+        let apps: Vec<_> = apps.iter().map(|app| AppRow::new(app, now())).collect();
         Ok(AppsPage {
-            viewer: viewer.name,
+            viewer: visit.viewer.name,
+            csrf: visit.viewer.csrf,
             busy: apps.iter().any(|app| app.deploying),
             apps,
             docker_down: !pulse.engine,
@@ -76,22 +83,21 @@ pub(crate) async fn apps(viewer: Viewer, State(web): State<Web>) -> Response {
     show(page.await)
 }
 
-pub(crate) async fn app(
-    viewer: Viewer,
-    State(web): State<Web>,
-    Path(name): Path<String>,
-) -> Response {
-    let Ok(name) = AppName::parse(&name) else {
-        return missing(viewer, "app");
+pub(crate) async fn app(visit: Visit, State(web): State<Web>) -> Response {
+    let name = match visit.app() {
+        Ok(app) => app.clone(),
+        Err(response) => return response,
     };
+    let viewer = visit.viewer;
     let details = match web.control.app_details(&name).await {
         Ok(Some(details)) => details,
-        Ok(None) => return missing(viewer, "app"),
+        Ok(None) => return missing(&viewer, "app"),
         Err(failure) => return broken(&failure),
     };
     let now = now();
     show(Ok(AppPage {
         viewer: viewer.name,
+        csrf: viewer.csrf,
         busy: details.overview.deploying,
         app: AppRow::new(&details.overview, now),
         urls: details.urls,
@@ -114,29 +120,31 @@ pub(crate) async fn app(
 }
 
 pub(crate) async fn build(
-    viewer: Viewer,
+    visit: Visit,
     State(web): State<Web>,
-    Path((app, build)): Path<(String, String)>,
+    Path((_, build)): Path<(String, String)>,
 ) -> Response {
-    let (Ok(app), Ok(id)) = (AppName::parse(&app), BuildId::parse(&build)) else {
-        return missing(viewer, "build");
+    let viewer = visit.viewer.clone();
+    let (Ok(app), Ok(id)) = (visit.app().cloned(), BuildId::parse(&build)) else {
+        return missing(&viewer, "build");
     };
     match web.control.build_details(&app, &id).await {
         Ok(Some(details)) => show(Ok(BuildPage {
             viewer: viewer.name,
+            csrf: viewer.csrf,
             app: app.to_string(),
             busy: details.build.status == BuildStatus::Running,
             build: BuildRow::new(&details.build, now()),
             log: ansi::plain(&details.log),
             omitted: details.omitted / 1024,
         })),
-        Ok(None) => missing(viewer, "build"),
+        Ok(None) => missing(&viewer, "build"),
         Err(failure) => broken(&failure),
     }
 }
 
-pub(crate) async fn nowhere(viewer: Viewer) -> Response {
-    missing(viewer, "page")
+pub(crate) async fn nowhere(visit: Visit) -> Response {
+    missing(&visit.viewer, "page")
 }
 
 /// Long enough to spare requests, short enough for an upgrade to be seen.
@@ -162,6 +170,7 @@ pub(crate) async fn icon() -> Response {
 pub(crate) fn denied() -> Response {
     message(StatusCode::UNAUTHORIZED, &MessagePage {
         viewer: String::new(),
+        csrf: String::new(),
         title: "Not signed in",
         text: "This page is for people with a link, which works once and within 15 minutes. To get one, run this on \
                the host, or over ssh with your key:"
@@ -171,25 +180,38 @@ pub(crate) fn denied() -> Response {
     })
 }
 
-fn missing(viewer: Viewer, what: &str) -> Response {
+pub(crate) fn missing(viewer: &Viewer, what: &str) -> Response {
+    let text = format!("There is no such {what}.");
+    refused(StatusCode::NOT_FOUND, Some(viewer), "Not found", text)
+}
+
+/// A page that says why there is no other.
+pub(crate) fn refused(
+    status: StatusCode,
+    viewer: Option<&Viewer>,
+    title: &'static str,
+    text: String,
+) -> Response {
     message(
-        StatusCode::NOT_FOUND,
+        status,
         &MessagePage {
-            viewer: viewer.name,
-            title: "Not found",
-            text: format!("There is no such {what}."),
+            viewer: viewer.map(|viewer| viewer.name.clone()).unwrap_or_default(),
+            csrf: viewer.map(|viewer| viewer.csrf.clone()).unwrap_or_default(),
+            title,
+            text,
             command: "",
             busy: false,
         },
     )
 }
 
-fn broken(failure: &Failure) -> Response {
+pub(crate) fn broken(failure: &Failure) -> Response {
     tracing::error!(error = %failure, "a page of the dashboard cannot be made");
     message(
         StatusCode::INTERNAL_SERVER_ERROR,
         &MessagePage {
             viewer: String::new(),
+            csrf: String::new(),
             title: "Something is wrong",
             text: failure.message.clone(),
             command: "sarsen doctor",

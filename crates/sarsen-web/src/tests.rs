@@ -3,7 +3,9 @@
 mod world;
 
 use axum::http::StatusCode;
+use sarsen_control::Look;
 use sarsen_domain::BuildStatus;
+use sarsen_store::Holder;
 
 use world::World;
 
@@ -53,7 +55,10 @@ async fn every_answer_is_protected() {
 #[tokio::test]
 async fn a_link_is_good_once_and_signing_out_is_for_good() {
     let mut world = World::new().await;
-    let token = world.control.logins().issue("ada");
+    let ada = Holder::Local {
+        user: "ada".to_owned(),
+    };
+    let token = world.control.issue_link(&ada).await.unwrap();
     let path = format!("/login?token={token}");
     assert_eq!(world.ask("HEAD", &path).await.header("set-cookie"), "");
     let page = world.get(&path).await;
@@ -71,7 +76,14 @@ async fn a_link_is_good_once_and_signing_out_is_for_good() {
     let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
     world.cookie = Some(format!("other=1; {cookie}"));
     assert!(world.get("/").await.body.contains("ada"));
-    let page = world.post("/logout").await;
+    let secret = cookie.split_once('=').unwrap().1;
+    let session = world.control.web_session(secret, None, Look::Only).await;
+    assert_eq!(
+        world.post("/logout", &[]).await.status,
+        StatusCode::FORBIDDEN
+    );
+    world.csrf = session.unwrap().unwrap().csrf;
+    let page = world.post("/logout", &[]).await;
     assert_eq!(page.status, StatusCode::SEE_OTHER);
     assert!(page.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(world.get("/").await.status, StatusCode::UNAUTHORIZED);
@@ -79,7 +91,7 @@ async fn a_link_is_good_once_and_signing_out_is_for_good() {
 
 #[tokio::test]
 async fn an_empty_host_says_how_to_begin() {
-    let world = World::new().await.signed_in();
+    let world = World::new().await.signed_in().await;
     let page = world.get("/").await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.body.contains("git push sarsen main"), "{}", page.body);
@@ -87,7 +99,7 @@ async fn an_empty_host_says_how_to_begin() {
 
 #[tokio::test]
 async fn apps_are_listed_with_what_matters() {
-    let world = World::new().await.signed_in();
+    let world = World::new().await.signed_in().await;
     world.app("hello").await;
     world.app("fresh").await;
     world.release("hello", BuildStatus::Succeeded).await;
@@ -110,7 +122,7 @@ async fn apps_are_listed_with_what_matters() {
 
 #[tokio::test]
 async fn an_app_has_its_page() {
-    let world = World::new().await.signed_in();
+    let world = World::new().await.signed_in().await;
     world.app("hello").await;
     let build = world.release("hello", BuildStatus::Succeeded).await;
     let page = world.get("/apps/hello").await;
@@ -138,7 +150,7 @@ async fn an_app_has_its_page() {
 
 #[tokio::test]
 async fn a_log_is_text_whatever_it_holds() {
-    let world = World::new().await.signed_in();
+    let world = World::new().await.signed_in().await;
     world.app("hello").await;
     let build = world.release("hello", BuildStatus::Failed).await;
     world.log(
@@ -158,7 +170,7 @@ async fn a_log_is_text_whatever_it_holds() {
 
 #[tokio::test]
 async fn a_build_belongs_to_its_app() {
-    let world = World::new().await.signed_in();
+    let world = World::new().await.signed_in().await;
     world.app("hello").await;
     world.app("other").await;
     let build = world.release("hello", BuildStatus::Succeeded).await;
@@ -168,7 +180,7 @@ async fn a_build_belongs_to_its_app() {
 
 #[tokio::test]
 async fn a_build_under_way_refreshes_itself() {
-    let world = World::new().await.signed_in();
+    let world = World::new().await.signed_in().await;
     world.app("hello").await;
     let build = world.begin("hello").await;
     let page = world.get(&format!("/apps/hello/builds/{build}")).await;
@@ -216,7 +228,7 @@ async fn health_and_metrics_are_open_on_loopback_only() {
     assert_eq!(world.get("/healthz").await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(world.get("/metrics").await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(
-        world.signed_in().get("/metrics").await.status,
+        world.signed_in().await.get("/metrics").await.status,
         StatusCode::OK
     );
 }

@@ -42,7 +42,7 @@ fn keys() -> Vec<(Option<Right>, Option<Right>, Actor)> {
 fn suffices(right: Option<Right>, action: Action) -> bool {
     match right {
         None => action == Action::List,
-        Some(Right::Read) => matches!(action, Action::List | Action::Read),
+        Some(Right::Read) => matches!(action, Action::List | Action::Read | Action::Own),
         Some(Right::Deploy) => !matches!(action, Action::Host | Action::Keys | Action::Root),
         Some(Right::Admin) => !matches!(action, Action::Keys | Action::Root),
     }
@@ -58,6 +58,7 @@ fn every_command_with_every_right_on_every_object() {
             let said = format!("{} {everywhere:?} {own:?}", command.name);
             let host_wide = match command.action {
                 Action::List => true,
+                Action::Own => everywhere.or(own).is_some(),
                 Action::Read => everywhere.is_some(),
                 Action::Keys | Action::Root => false,
                 Action::Change | Action::Deploy | Action::Inside | Action::Host => {
@@ -128,6 +129,7 @@ fn keys_cannot_hand_out_access() {
         Action::Deploy,
         Action::Inside,
         Action::Host,
+        Action::Own,
     ] {
         assert!(authorise(&admin, action, ()).is_ok(), "{action:?}");
     }

@@ -1,7 +1,10 @@
 //! Deploy: release → candidate: containers that run and are healthy, and get no request yet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::future::BoxFuture;
 use sarsen_deploy::{AppSettings, CheckMode, DeployPlan, PlannedInstance};
 use sarsen_domain::{AppName, ContainerId, ProcessIndex, ProcessType, Progress, Release};
 use sarsen_plugins::Trigger;
@@ -131,6 +134,32 @@ impl Control {
             .await
     }
 
+    /// What is done about each container that the deployer has made.
+    fn recorder(
+        &self,
+        job: &Job,
+        types: BTreeMap<i64, ProcessType>,
+    ) -> impl Fn(sarsen_deploy::Created) -> BoxFuture<'static, Result<(), String>> + Send + Sync + use<>
+    {
+        let (control, app, build) = (self.clone(), job.app.clone(), job.build.clone());
+        let missing = Arc::new(AtomicUsize::new(types.len()));
+        move |created| {
+            let (control, app, build) = (control.clone(), app.clone(), build.clone());
+            let process = types.get(&created.instance).cloned();
+            let is_last = missing.fetch_sub(1, Ordering::Relaxed) == 1;
+            Box::pin(async move {
+                let recorded = control.created(&app, process.as_ref(), created).await;
+                recorded.map_err(|failure| failure.message)?;
+                if is_last {
+                    // From here on it is their health that is waited for.
+                    let noted = control.store.builds().set_stage(&build, "health").await;
+                    noted.map_err(|error| error.to_string())?;
+                }
+                Ok(())
+            })
+        }
+    }
+
     /// Starts the containers and waits until they are healthy.
     pub(crate) async fn deploy(
         &self,
@@ -175,16 +204,7 @@ impl Control {
             .iter()
             .map(|planned| (planned.id, planned.process.clone()))
             .collect::<BTreeMap<_, _>>();
-        let (control, app) = (self.clone(), job.app.clone());
-        let record =
-            move |created: sarsen_deploy::Created| -> futures_util::future::BoxFuture<'static, _> {
-                let (control, app) = (control.clone(), app.clone());
-                let process = types.get(&created.instance).cloned();
-                Box::pin(async move {
-                    let recorded = control.created(&app, process.as_ref(), created).await;
-                    recorded.map_err(|failure| failure.message)
-                })
-            };
+        let record = self.recorder(job, types);
         let started = self
             .deployer
             .start(plan, &job.log, job.cancelled(), &record)

@@ -37,6 +37,18 @@ impl Identity {
                 fingerprint: Some(fingerprint.clone()),
                 within: false,
             },
+            Actor::Web(web) => Self {
+                user: match &web.fingerprint {
+                    Some(_) => SSH_USER.to_owned(),
+                    None => web.holder.name().to_owned(),
+                },
+                name: match &web.fingerprint {
+                    Some(_) => web.holder.name().to_owned(),
+                    None => NO_KEY.to_owned(),
+                },
+                fingerprint: web.fingerprint.clone(),
+                within: false,
+            },
             Actor::Local { user } => {
                 let within = variables.contains_key(WITHIN);
                 let passed = |name| variables.get(name).filter(|_| within).cloned();

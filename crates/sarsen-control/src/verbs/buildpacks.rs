@@ -112,7 +112,7 @@ fn parse(call: &Call, text: &str) -> Outcome<BuildpackRef> {
     let buildpack = BuildpackRef::parse(text)?;
     let is_local = matches!(buildpack.location(), BuildpackLocation::Local(_));
     // A path would let whoever may deploy read folders of the host.
-    if is_local && matches!(call.actor, Actor::Key { .. }) {
+    if is_local && !matches!(call.actor, Actor::Local { .. }) {
         return Err(Failure::new(
             "A buildpack on the host's disk can only be set on the host itself, not over ssh",
         ));

@@ -114,11 +114,11 @@ mod tests {
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(lines.len(), 2, "{shown}");
         assert!(
-            lines[0].ends_with(" apps:create shop exit_code=0"),
+            lines[0].ends_with(" apps:create shop exit_code=0 door=\"host\""),
             "{shown}"
         );
         assert!(
-            lines[1].ends_with(" checks:set shop exit_code=1"),
+            lines[1].ends_with(" checks:set shop exit_code=1 door=\"host\""),
             "{shown}"
         );
         assert!(world.ok("events:list").await.contains("\nconfig:set\n"));

@@ -157,6 +157,14 @@ impl Resources {
         self.merged(self.0.get(DEFAULT), own)
     }
 
+    /// The value of `limit.memory` or its like that holds for a process type.
+    pub(crate) fn value(&self, process: &ProcessType, key: &str) -> Option<&str> {
+        let of = |name: &str| self.0.get(name).and_then(|values| values.get(key));
+        of(process.as_str())
+            .or_else(|| of(DEFAULT))
+            .map(String::as_str)
+    }
+
     /// What holds for builds, which take nothing of what is set for all processes.
     pub(crate) fn build(&self) -> Outcome<ContainerSettings> {
         self.merged(None, self.0.get(BUILD))

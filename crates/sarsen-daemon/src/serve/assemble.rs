@@ -185,15 +185,29 @@ fn control_settings(
             .ssh
             .public_port
             .unwrap_or(listeners.ssh_address.port()),
-        dashboard: listeners
-            .web_address
-            .map(|address| format!("http://{address}")),
+        dashboard: dashboard_url(config, listeners),
+        dashboard_host: config.web.host.clone(),
+        dashboard_port: listeners.web_address.map(|address| address.port()),
         keep_releases: config.deploy.keep_releases,
         acme: AcmeSettings {
             directory: config.acme.directory.clone(),
             email: config.acme.email.clone(),
             ca_root: config.acme.ca_root.clone(),
         },
+    })
+}
+
+/// Where people find the dashboard: by its own name, or on loopback.
+fn dashboard_url(config: &Config, listeners: &Listeners) -> Option<String> {
+    let address = listeners.web_address?;
+    let Some(host) = &config.web.host else {
+        return Some(format!("http://{address}"));
+    };
+    let port = config.https.public_port;
+    let port = port.or(listeners.https_address.map(|address| address.port()));
+    Some(match port {
+        None | Some(443) => format!("https://{host}"),
+        Some(port) => format!("https://{host}:{port}"),
     })
 }
 

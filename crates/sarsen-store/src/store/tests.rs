@@ -52,6 +52,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122141100_key_values.sql",
         "8d730e9a92433a73bec85ac9f53f7d84a2b1cec0a484452fb8b474f9e7ca25ab",
     ),
+    (
+        "20261122141301_web.sql",
+        "68d5c24a1da42b0be2e121a1be76cc8cb4fac1b2d2b18694480d9d002ac4c959",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {

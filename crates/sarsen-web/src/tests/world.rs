@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use sarsen_control::{Control, fake};
+use sarsen_control::{Control, Look, Opened, SignIn, fake};
 use sarsen_domain::{
     AppName, BuildId, BuildKind, BuildSource, BuildStatus, BuilderKind, CommitId, Config,
-    Formation, ImageRef, Procfile,
+    Formation, ImageRef, KeyName, Procfile, Right, SshKey,
 };
 use sarsen_router::FakeIssuer;
 use sarsen_runtime::fake::FakeRuntime;
-use sarsen_store::{NewRelease, Replace, Scope};
+use sarsen_store::{Holder, NewRelease, Replace, Scope};
 use tower::ServiceExt;
 
 const COMMIT: &str = "0123abcd0123abcd0123abcd0123abcd0123abcd";
@@ -21,6 +21,10 @@ pub(super) struct World {
     pub(super) control: Control,
     pub(super) engine: FakeRuntime,
     pub(super) cookie: Option<String>,
+    /// What forms of the session carry.
+    pub(super) csrf: String,
+    /// Headers of every request.
+    pub(super) headers: Vec<(&'static str, String)>,
     /// Where the dashboard seems to listen.
     pub(super) address: SocketAddr,
     folder: tempfile::TempDir,
@@ -56,34 +60,94 @@ impl World {
             control,
             engine,
             cookie: None,
+            csrf: String::new(),
+            headers: Vec::new(),
             address: ([127, 0, 0, 1], 8180).into(),
             folder,
         }
     }
 
-    pub(super) fn signed_in(mut self) -> Self {
-        let token = self.control.logins().issue("ada");
-        let session = self.control.logins().redeem(&token).unwrap();
-        self.cookie = Some(format!("sarsen_session={session}"));
+    pub(super) async fn signed_in(self) -> Self {
+        let ada = Holder::Local {
+            user: "ada".to_owned(),
+        };
+        self.signed_in_as(&ada).await
+    }
+
+    /// From here on requests come from this one's browser.
+    pub(super) async fn signed_in_as(mut self, holder: &Holder) -> Self {
+        let token = self.control.issue_link(holder).await.unwrap();
+        let sign_in = SignIn {
+            token: &token,
+            source: None,
+            agent: "test",
+        };
+        let Opened::Session(secret) = self.control.sign_in(sign_in).await.unwrap() else {
+            panic!("the link is good");
+        };
+        let session = self.control.web_session(&secret, None, Look::Only).await;
+        self.csrf = session.unwrap().unwrap().csrf;
+        self.cookie = Some(format!("sarsen_session={secret}"));
         self
+    }
+
+    /// A key with a right on an app.
+    pub(super) async fn key(&self, name: &str, app: &str, right: Right) -> Holder {
+        let name: KeyName = name.parse().unwrap();
+        let store = &self.control.store;
+        let key = SshKey {
+            fingerprint: format!("SHA256:{name}"),
+            public_key: format!("ssh-ed25519 {name}"),
+            name: name.clone(),
+        };
+        store.ssh_keys().add_limited(&key).await.unwrap();
+        let scope = Scope::App(app.parse().unwrap());
+        store.access().grant(&name, &scope, right).await.unwrap();
+        Holder::Key { name }
     }
 
     pub(super) async fn get(&self, path: &str) -> Page {
         self.ask("GET", path).await
     }
 
-    pub(super) async fn post(&self, path: &str) -> Page {
-        self.ask("POST", path).await
+    /// A form of ours.
+    pub(super) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let mark = ("csrf", self.csrf.as_str());
+        let fields = fields.iter().copied().chain([mark]);
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        let body = form.extend_pairs(fields).finish();
+        self.send(
+            "POST",
+            path,
+            Some(("application/x-www-form-urlencoded", body)),
+        )
+        .await
     }
 
     pub(super) async fn ask(&self, method: &str, path: &str) -> Page {
+        self.send(method, path, None).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<(&str, String)>,
+    ) -> Page {
         let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        let (kind, body) = body.map_or((None, String::new()), |(kind, body)| (Some(kind), body));
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind);
+        }
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", cookie);
         }
         let routes = crate::routes(self.control.clone(), Some(self.address));
         let response = routes
-            .oneshot(request.body(Body::empty()).unwrap())
+            .oneshot(request.body(Body::from(body)).unwrap())
             .await
             .unwrap();
         let (head, body) = response.into_parts();
