@@ -165,7 +165,6 @@ fn sentence(action: &str) -> String {
 mod tests {
     use sarsen_runtime::fake::Behaviour;
 
-    use super::*;
     use crate::testing::World;
 
     #[tokio::test]

@@ -134,6 +134,7 @@ impl Fake {
             ["terminal"] => terminal(request.terminal.unwrap(), stdout).await?,
             _ => {
                 let user = match &request.actor {
+                    Actor::Web(_) => "web".to_owned(),
                     Actor::Local { user } => user.clone(),
                     Actor::Key { name, source, .. } => {
                         format!("{name} from {source} in {:?}:", request.folder)
