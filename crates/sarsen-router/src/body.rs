@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use crate::client_io::Busy;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
+use crate::head;
 use crate::http2::Pace;
 use crate::link::{BodyEnd, LinkedBody};
 use crate::policy::squeeze::Squeezer;
@@ -119,7 +120,12 @@ impl Body for RequestBody {
         else {
             return Poll::Ready(None);
         };
-        let polled = Pin::new(&mut *incoming).poll_frame(cx);
+        let mut polled = Pin::new(&mut *incoming).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            head::prepare_trailers(trailers);
+        }
         match &polled {
             Poll::Pending => watch.set(WAITING),
             Poll::Ready(Some(Ok(frame))) => {

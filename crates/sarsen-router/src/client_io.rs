@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::Method;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -66,8 +67,22 @@ pub(crate) struct Seat {
     // Streams of HTTP/2 that got their whole answer, and those that were given up.
     completed: AtomicU32,
     given_up: AtomicU32,
-    // The bytes of the head that arrived last, for checks that the parsed head does not allow.
+    // The bytes of the head that arrived last, for checks that the parsed head does not allow; and how many requests
+    // were made of what arrived since it began.
     head: Mutex<Vec<u8>>,
+    heads: AtomicU32,
+    // The connection ends with the request under way.
+    is_last: AtomicBool,
+}
+
+/// How the length of a request in chunks is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Once,
+    /// By a `Content-Length` as well, even if the parser let it fall.
+    Twice,
+    /// Its head came along with something else, and was not looked at.
+    Unknown,
 }
 
 /// Held while a request is being served; says so to the socket.
@@ -93,6 +108,7 @@ impl Seat {
     /// A request's head is complete; its answer is under way until the guard is dropped.
     pub(crate) fn sit(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
+        self.heads.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
 
@@ -123,17 +139,29 @@ impl Seat {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Whether the head that arrived last carries a `Content-Length`, even if the parser let it fall for the sake of
-    /// `Transfer-Encoding`.
-    pub(crate) fn head_has_content_length(&self) -> bool {
+    /// What the head of the request under way says about its length, beside that it comes in chunks.
+    pub(crate) fn framing(&self, method: &Method) -> Framing {
+        if self.heads.load(Ordering::Relaxed) != 1 {
+            return Framing::Unknown;
+        }
         let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        has_content_length(&head)
+        framing(&head, method)
+    }
+
+    /// Nothing that comes after the request under way is read.
+    pub(crate) fn end_with_this(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
     }
 
     // The head's bytes so far; a new head replaces the one before.
     fn note_head(&self, bytes: &[u8], part: Part) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         if part == Part::First {
+            self.heads.store(0, Ordering::Relaxed);
             head.clear();
         }
         head.extend_from_slice(bytes);
@@ -328,10 +356,54 @@ impl AsyncWrite for ClientIo {
     }
 }
 
-fn has_content_length(head: &[u8]) -> bool {
-    head.split(|b| *b == b'\n')
+fn framing(head: &[u8], method: &Method) -> Framing {
+    let mut lines = head
+        .split(|b| *b == b'\n')
         .map(<[u8]>::trim_ascii_end)
-        .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.get(..15))
-        .any(|name| name.eq_ignore_ascii_case(b"content-length:"))
+        .skip_while(|line| line.is_empty())
+        .take_while(|line| !line.is_empty());
+    // Else it is not the beginning of this request that was seen.
+    let first = lines.next().unwrap_or_default();
+    let rest = first.strip_prefix(method.as_str().as_bytes());
+    if !rest.is_some_and(|rest| rest.starts_with(b" ")) {
+        return Framing::Unknown;
+    }
+    let is_length = |line: &[u8]| {
+        let name = line.get(..15);
+        name.is_some_and(|name| name.eq_ignore_ascii_case(b"content-length:"))
+    };
+    if lines.any(is_length) {
+        Framing::Twice
+    } else {
+        Framing::Once
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_beside_chunks_is_found_in_the_right_head_only() {
+        for (head, said) in [
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Framing::Once,
+            ),
+            (
+                "\r\n\nPOST / HTTP/1.1\nX: a\ncontent-LENGTH: 1\n\n",
+                Framing::Twice,
+            ),
+            // What the body says does not count.
+            (
+                "POST / HTTP/1.1\r\nX: a\r\n\r\nContent-Length: 1\r\n",
+                Framing::Once,
+            ),
+            ("Transfer-Encoding: chunked\r\n\r\n", Framing::Unknown),
+            ("GET / HTTP/1.1\r\n\r\n", Framing::Unknown),
+            ("", Framing::Unknown),
+        ] {
+            assert_eq!(framing(head.as_bytes(), &Method::POST), said, "{head:?}");
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue, Version};
 
@@ -99,6 +99,29 @@ pub(crate) fn prepare_request(
     chain
 }
 
+/// Makes a request's trailers fit for the app: nothing may come in at the back that is stopped at the front, and there
+/// are servers that take trailers for headers.
+pub(crate) fn prepare_trailers(trailers: &mut HeaderMap) {
+    let belongs_in_front = [
+        HOST,
+        CONTENT_LENGTH,
+        AUTHORIZATION,
+        COOKIE,
+        TRAILER,
+        X_REQUEST_ID,
+    ];
+    let is_doomed = |name: &&HeaderName| {
+        is_hop_by_hop(name)
+            || belongs_in_front.contains(name)
+            || is_misleading(name.as_str())
+            || vouches(name.as_str())
+    };
+    let doomed: Vec<HeaderName> = trailers.keys().filter(is_doomed).cloned().collect();
+    for name in doomed {
+        trailers.remove(name);
+    }
+}
+
 /// Whether the one who sent this closes the connection after it.
 pub(crate) fn is_last(version: Version, headers: &HeaderMap) -> bool {
     let mut words = headers.get_all(CONNECTION).iter().flat_map(tokens);
@@ -137,14 +160,9 @@ impl RequestId {
 }
 
 impl Voucher {
-    // Names with underscores are dropped because many app servers cannot tell `X_Forwarded_For` from the real one.
     fn lets_pass(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        let vouches = || {
-            text.starts_with("x-forwarded")
-                || matches!(text, "forwarded" | "x-real-ip" | "x-request-start")
-        };
-        !text.contains('_') && (self.is_trusted || !vouches())
+        !is_misleading(text) && (self.is_trusted || !vouches(text))
     }
 
     fn chain(&self, headers: &HeaderMap) -> HeaderValue {
@@ -160,6 +178,17 @@ impl Voucher {
         HeaderValue::from_maybe_shared(bytes::Bytes::from(chain))
             .unwrap_or_else(|_| self.client.clone())
     }
+}
+
+// Many app servers cannot tell `X_Forwarded_For` from the real one, and to those that go by the rules of CGI `Proxy` is
+// the proxy that the app itself shall use.
+fn is_misleading(name: &str) -> bool {
+    name.contains('_') || name == "proxy"
+}
+
+// What only proxies say, about the way that a request has come.
+fn vouches(name: &str) -> bool {
+    name.starts_with("x-forwarded") || matches!(name, "forwarded" | "x-real-ip" | "x-request-start")
 }
 
 fn is_hop_by_hop(name: &HeaderName) -> bool {

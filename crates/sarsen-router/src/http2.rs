@@ -19,7 +19,7 @@ use crate::timer::LazyTimer;
 
 mod request;
 
-pub(crate) use request::{open_tunnel, settle};
+pub(crate) use request::{check_path, open_tunnel, settle};
 
 /// Streams that one connection may have at a time.
 const STREAMS: u32 = 128;

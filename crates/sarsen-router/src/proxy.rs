@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
@@ -15,7 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::balance::Wish;
 use crate::body::{RequestBody, ResponseBody};
-use crate::client_io::{Busy, Seat};
+use crate::client_io::{Busy, Framing, Seat};
 use crate::exchange::{Details, Exchange};
 use crate::failure::Failure;
 use crate::head::{self, RequestId, Voucher};
@@ -108,7 +108,8 @@ pub(crate) async fn handle(
             Ok(response.map(|body| body.paced(pace)))
         }
         Err(stop) => {
-            let page = refuse(&stop, &mut exchange, taste, &request_id);
+            let mut page = refuse(&stop, &mut exchange, taste, &request_id);
+            close_if_last(&peer, page.headers_mut());
             Ok(page.map(|page| ResponseBody::page(page, busy).paced(pace)))
         }
     }
@@ -195,8 +196,14 @@ fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<(), Failure> {
     if let Some(coding) = codings.next() {
         let is_plain =
             coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-        if !is_plain || peer.seat.head_has_content_length() {
+        if !is_plain {
             return Err(Failure::BadRequest);
+        }
+        match peer.seat.framing(request.method()) {
+            Framing::Once => {}
+            Framing::Twice => return Err(Failure::BadRequest),
+            // Should somebody in front go by a length that was not seen, nothing of his is taken for the next request.
+            Framing::Unknown => peer.seat.end_with_this(),
         }
     }
     let mut hosts = headers.get_all(HOST).iter();
@@ -204,8 +211,12 @@ fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<(), Failure> {
         return Err(Failure::BadRequest);
     }
     let Some(authority) = request.uri().authority() else {
-        return Ok(());
+        return http2::check_path(request);
     };
+    // A host and nothing else is for CONNECT.
+    if request.uri().scheme().is_none() {
+        return Err(Failure::BadRequest);
+    }
     // The target's own host counts, not the header's.
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::BadRequest)?;
     let target = request.uri().path_and_query().cloned();
@@ -400,9 +411,16 @@ fn respond(
         (Some(policy), Some(shape)) => shape.answer(policy, &mut parts, answer.upstream.id),
         _ => None,
     };
+    close_if_last(peer, &mut parts.headers);
     exchange.answered(parts.status);
     let body = LinkedBody::new(incoming, link, answer.upstream, exchange.settings());
     Response::from_parts(parts, ResponseBody::app(body, exchange, busy, squeezer))
+}
+
+fn close_if_last(peer: &Peer, headers: &mut HeaderMap) {
+    if peer.seat.is_last() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 async fn respond_upgraded(

@@ -1,6 +1,6 @@
 //! A request that came over HTTP/2, in the words of HTTP/1.1: that is what everything behind here speaks.
 
-use http::header::{CONNECTION, COOKIE, HOST, HeaderName, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::ext::Protocol;
@@ -17,12 +17,20 @@ pub(crate) fn settle<B>(request: &mut Request<B>) -> Result<(), Failure> {
     if request.method() == Method::CONNECT {
         accept_websocket(request)?;
     }
+    check_path(request)?;
     let target = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(target.unwrap_or(PathAndQuery::from_static("/")));
     request.headers_mut().insert(HOST, host);
     join_cookies(request.headers_mut());
+    join_lengths(request.headers_mut());
     *request.version_mut() = Version::HTTP_11;
     Ok(())
+}
+
+/// Refuses `*` but for OPTIONS: it is no path.
+pub(crate) fn check_path<B>(request: &Request<B>) -> Result<(), Failure> {
+    let is_path = request.uri().path() != "*" || request.method() == Method::OPTIONS;
+    is_path.then_some(()).ok_or(Failure::BadRequest)
 }
 
 // `:authority`, or `Host` without it. Where both are there they must not differ.
@@ -77,6 +85,14 @@ fn websocket_key() -> HeaderValue {
     key.push(digit((random >> 126) << 4));
     key.extend_from_slice(b"==");
     HeaderValue::from_bytes(&key).unwrap_or(const { HeaderValue::from_static("") })
+}
+
+// The same length may be said twice in HTTP/2; servers of HTTP/1.1 do not agree on what that is.
+fn join_lengths(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let (Some(first), Some(_)) = (lengths.next().cloned(), lengths.next()) {
+        headers.insert(CONTENT_LENGTH, first);
+    }
 }
 
 // HTTP/2 may send a cookie header in crumbs; HTTP/1.1 has one.

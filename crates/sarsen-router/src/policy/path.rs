@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use sarsen_domain::Invalid;
 
+/// Where certificate authorities look for the word of whoever owns a whole name, and not a path of it.
+const AUTHORITIES: &str = "/.well-known/acme-challenge";
+
 /// `/api`: that path, and everything below it. Never `/`, which is every path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPrefix {
@@ -73,6 +76,11 @@ impl FromStr for PathPrefix {
                 text.escape_debug()
             )));
         }
+        if rest_below(prefix, AUTHORITIES).is_some() || rest_below(AUTHORITIES, prefix).is_some() {
+            return Err(Invalid::new(format!(
+                "Invalid path '{prefix}': certificate authorities look at {AUTHORITIES}, and who answers there can have certificates for the whole name"
+            )));
+        }
         Ok(Self {
             prefix: prefix.to_owned(),
             fate: PrefixFate::Kept,
@@ -83,5 +91,25 @@ impl FromStr for PathPrefix {
 impl fmt::Display for PathPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.prefix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_authorities_belongs_to_the_whole_name() {
+        for refused in [
+            "/.well-known",
+            "/.well-known/",
+            "/.well-known/acme-challenge",
+            "/.well-known/acme-challenge/x",
+        ] {
+            assert!(refused.parse::<PathPrefix>().is_err(), "{refused}");
+        }
+        for fine in ["/.well-known/webfinger", "/.well-knowns", "/well-known"] {
+            assert!(fine.parse::<PathPrefix>().is_ok(), "{fine}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The router between real sockets: raw clients on one side, raw upstreams on the other.
 
+mod corpus;
 mod deploy;
 mod encrypted;
 mod end;
