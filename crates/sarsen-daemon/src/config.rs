@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sarsen_domain::Domain;
+use sarsen_router::UnknownName;
 use sarsen_runtime::BuildEngine;
 
 pub use layers::{Origin, Sources};
@@ -83,6 +84,7 @@ pub struct HttpConfig {
     pub tunnel_idle_timeout: Duration,
     pub max_head: Bytes,
     pub max_connections: usize,
+    pub max_connections_per_ip: usize,
     pub trusted_proxies: Proxies,
     pub proxy_protocol: Proxies,
     pub tcp_idle_timeout: Duration,
@@ -96,6 +98,7 @@ pub struct HttpsConfig {
     pub listen: Vec<SocketAddr>,
     pub public_port: Option<u16>,
     pub handshake_timeout: Duration,
+    pub unknown_host: UnknownName,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -182,6 +185,7 @@ impl Default for Config {
                 listen: Vec::new(),
                 public_port: None,
                 handshake_timeout: sarsen_router::RouterSettings::default().handshake_timeout,
+                unknown_host: UnknownName::default(),
             },
             acme: AcmeConfig::default(),
             web: WebConfig {
@@ -238,6 +242,7 @@ impl Default for HttpConfig {
             tunnel_idle_timeout: usual.tunnel_idle_timeout,
             max_head: Bytes(usual.max_head_bytes as u64),
             max_connections: usual.max_connections,
+            max_connections_per_ip: usual.max_connections_per_ip,
             trusted_proxies: Proxies::default(),
             proxy_protocol: Proxies::default(),
             tcp_idle_timeout: usual.tcp_idle_timeout,

@@ -11,6 +11,7 @@ mod balance;
 mod body;
 mod client_io;
 mod connection;
+mod crowd;
 mod exchange;
 mod failure;
 mod flat;
@@ -53,7 +54,7 @@ pub use policy::{
     PathPrefix, Policy, PrefixFate, Rate, Redirect, RedirectSource, Sticky, Timeouts,
 };
 pub use router::{Drained, Router};
-pub use settings::RouterSettings;
+pub use settings::{RouterSettings, UnknownName};
 pub use stats::{AppStats, LATENCY_MS, RouterStats};
 pub use table::{AppRoute, AppState, PortKind, Route, RoutePort, RouteTable, Upstream};
 pub use tls::{

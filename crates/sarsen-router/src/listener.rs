@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use tokio::net::TcpListener;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::{self, Arrival};
+use crate::crowd::Guest;
 use crate::router::Inner;
 use crate::tcp;
 use crate::tls::Certificates;
@@ -58,6 +60,17 @@ pub(crate) enum Port {
     /// Connections that are passed on as they are.
     Tcp,
 }
+
+/// A connection's right to be here, given back at its end.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    _permit: OwnedSemaphorePermit,
+    _guest: Option<Guest>,
+}
+
+/// The address has as many connections as it may have.
+#[derive(Debug, Clone, Copy)]
+struct TooMany;
 
 /// How a connection is served.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +136,9 @@ async fn accept(front: &Arc<Front>, workers: &Workers, listener: &TcpListener, h
     loop {
         match accept_one(listener).await {
             Ok((stream, address)) => {
+                let Ok(guest) = let_in(&front.inner, address) else {
+                    continue;
+                };
                 let Ok(permit) = Arc::clone(&front.inner.connections).acquire_owned().await else {
                     return;
                 };
@@ -130,7 +146,10 @@ async fn accept(front: &Arc<Front>, workers: &Workers, listener: &TcpListener, h
                 let arrival = Arrival {
                     front: Arc::clone(front),
                     address,
-                    permit,
+                    admission: Admission {
+                        _permit: permit,
+                        _guest: guest,
+                    },
                     place,
                 };
                 match how {
@@ -149,6 +168,19 @@ async fn accept(front: &Arc<Front>, workers: &Workers, listener: &TcpListener, h
             }
         }
     }
+}
+
+// Proxies come on behalf of many.
+fn let_in(inner: &Inner, address: SocketAddr) -> Result<Option<Guest>, TooMany> {
+    let (ip, settings) = (address.ip(), &inner.settings);
+    if settings.trusted_proxies.contains(ip) || settings.proxy_protocol.contains(ip) {
+        return Ok(None);
+    }
+    let guest = inner.crowd.enter(ip);
+    if guest.is_none() {
+        tracing::debug!(client = %ip, "{ip} has too many connections: this one is closed");
+    }
+    guest.map(Some).ok_or(TooMany)
 }
 
 // The connection is for another runtime than the listener's.

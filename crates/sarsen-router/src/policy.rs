@@ -23,6 +23,7 @@ pub use network::Network;
 pub(crate) use path::rest_below;
 pub use path::{PathPrefix, PrefixFate};
 pub use rate::Rate;
+pub(crate) use rate::household;
 pub use redirect::{Redirect, RedirectSource};
 
 /// One app's wishes. The default wishes nothing but what every app gets.

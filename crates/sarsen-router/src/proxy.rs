@@ -11,7 +11,6 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::balance::Wish;
 use crate::body::{RequestBody, ResponseBody};
@@ -22,7 +21,7 @@ use crate::head::{self, RequestId, Voucher};
 use crate::host;
 use crate::http2;
 use crate::link::{Link, LinkedBody, SendError};
-use crate::listener::Front;
+use crate::listener::{Admission, Front};
 use crate::live::{LiveApp, NoPick, Picked};
 use crate::page::Taste;
 use crate::policy::admit::{self, Scheme, Stop, Visit};
@@ -50,7 +49,7 @@ pub(crate) struct Peer {
     /// The host that the client named in the TLS handshake.
     pub(crate) server_name: Option<Box<str>>,
     /// Counts the connection, or the tunnel that it became.
-    pub(crate) _permit: OwnedSemaphorePermit,
+    pub(crate) _admission: Admission,
     pub(crate) _place: Place,
 }
 
@@ -70,12 +69,13 @@ enum Miss {
 
 impl Peer {
     // What was agreed in the handshake holds for the host that was named there, and for those that share its
-    // certificate: clients rely on both.
+    // certificate: clients rely on both. Where none was named, the default certificate is what was agreed on.
     fn may_ask_for(&self, host: &str) -> bool {
-        let (Some(named), Some(tls)) = (&self.server_name, &self.front.tls) else {
+        let Some(tls) = &self.front.tls else {
             return true;
         };
-        **named == *host || tls.certificates.are_shared(named, host)
+        let named = self.server_name.as_deref();
+        named == Some(host) || tls.certificates.are_shared(named, host)
     }
 }
 

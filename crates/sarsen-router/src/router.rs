@@ -13,12 +13,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::acme::Challenges;
+use crate::crowd::Crowd;
 use crate::listener::{self, Port, Tls};
 use crate::live::{LiveTable, Survivors};
-use crate::settings::RouterSettings;
+use crate::settings::{RouterSettings, UnknownName};
 use crate::stats::{RouterCounters, RouterStats};
 use crate::table::RouteTable;
-use crate::tls::Certificates;
+use crate::tls::{Certificates, KeyPair, self_signed};
 use crate::udp;
 use crate::workers::Workers;
 
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) live: ArcSwap<LiveTable>,
     pub(crate) counters: RouterCounters,
     pub(crate) connections: Arc<Semaphore>,
+    pub(crate) crowd: Arc<Crowd>,
     pub(crate) via: Option<HeaderValue>,
     pub(crate) certificates: Certificates,
     pub(crate) challenges: Challenges,
@@ -70,6 +72,7 @@ impl Router {
                 live: ArcSwap::default(),
                 counters: RouterCounters::default(),
                 connections: Arc::new(Semaphore::new(settings.max_connections)),
+                crowd: Crowd::new(settings.max_connections_per_ip),
                 via,
                 certificates: Certificates::default(),
                 challenges: Challenges::default(),
@@ -207,6 +210,11 @@ impl Router {
         shutdown: CancellationToken,
     ) -> io::Result<()> {
         let certificates = self.certificates().clone();
+        if self.inner.settings.unknown_name == UnknownName::SelfSigned {
+            let made = self_signed(&[NOBODY], NOBODYS_DAYS).map_err(io::Error::other)?;
+            let pair = KeyPair::from_pem(&made.certificate, &made.key).map_err(io::Error::other)?;
+            certificates.show_strangers(&pair);
+        }
         let config = certificates.server_config().map_err(io::Error::other)?;
         let port = Port::Https(Tls {
             acceptor: TlsAcceptor::from(Arc::new(config)),
@@ -245,6 +253,7 @@ impl Router {
                 .map(|app| app.counters.snapshot(app.name.clone(), app.in_flight()))
                 .collect(),
             connections: inner.settings.max_connections.saturating_sub(free),
+            refused_connections: inner.crowd.refused(),
             unknown_host: inner.counters.unknown_host.load(Ordering::Relaxed),
             bad_requests: inner.counters.bad_requests.load(Ordering::Relaxed),
             log_lines_dropped: inner.settings.access_log.dropped(),
@@ -265,6 +274,10 @@ impl Inner {
         self.workers.get_or_try_init(Workers::start).await
     }
 }
+
+/// The name in the certificate for names that have none; it stands for nobody, by RFC 2606.
+const NOBODY: &str = "unknown.invalid";
+const NOBODYS_DAYS: u16 = 3650;
 
 /// Closing a tunnel takes a turn of its task; it is given that much even past the deadline.
 const TUNNEL_CLOSING: Duration = Duration::from_millis(500);

@@ -11,6 +11,8 @@ pub struct RouterSettings {
     pub head_timeout: Duration,
     /// For a TLS handshake. 10 s.
     pub handshake_timeout: Duration,
+    /// What a client sees that names a host in the handshake which has no certificate. Nothing: the handshake is refused.
+    pub unknown_name: UnknownName,
     /// How long a client's connection may rest between two requests. 75 s.
     pub keep_alive_timeout: Duration,
     /// For one attempt to connect to an upstream. 5 s.
@@ -30,6 +32,8 @@ pub struct RouterSettings {
     pub max_head_bytes: usize,
     /// Clients' connections and tunnels at any time; more wait in the kernel's queue. 8192.
     pub max_connections: usize,
+    /// The same for one address, or a /64 of IPv6; its further ones are closed at once. Trusted proxies are not counted. 4096.
+    pub max_connections_per_ip: usize,
     /// Idle connections kept per upstream and serving thread. 128.
     pub pool_size: usize,
     /// How long an idle connection to an upstream is kept. 55 s, a little below the usual 60 s of servers.
@@ -50,11 +54,22 @@ pub struct RouterSettings {
     pub access_log: AccessLog,
 }
 
+/// What becomes of a TLS handshake for a host without certificate, or for none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnknownName {
+    /// There is no handshake.
+    #[default]
+    Refused,
+    /// A certificate of the router's own is shown, and a page behind it that says that there is no such app.
+    SelfSigned,
+}
+
 impl Default for RouterSettings {
     fn default() -> Self {
         Self {
             head_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
+            unknown_name: UnknownName::default(),
             keep_alive_timeout: Duration::from_secs(75),
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(60),
@@ -64,6 +79,7 @@ impl Default for RouterSettings {
             shutdown_deadline: Duration::from_secs(30),
             max_head_bytes: 32 * 1024,
             max_connections: 8192,
+            max_connections_per_ip: 4096,
             pool_size: 128,
             pool_idle_timeout: Duration::from_secs(55),
             via: None,

@@ -19,6 +19,8 @@ pub struct RouterStats {
     pub apps: Vec<AppStats>,
     /// Clients' connections open now.
     pub connections: usize,
+    /// Connections closed at once, because their address had too many.
+    pub refused_connections: u64,
     /// Requests for a host that no app answers to.
     pub unknown_host: u64,
     /// Requests refused before an app was looked up.

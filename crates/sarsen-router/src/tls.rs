@@ -9,7 +9,7 @@ mod verify;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
@@ -38,6 +38,8 @@ pub struct Certificates(Arc<Inner>);
 struct Inner {
     set: ArcSwap<CertificateSet>,
     challenges: ArcSwap<HashMap<Box<str>, Arc<CertifiedKey>>>,
+    // For hosts that have none.
+    strangers: ArcSwapOption<CertifiedKey>,
 }
 
 impl Certificates {
@@ -57,12 +59,17 @@ impl Certificates {
     }
 
     /// Whether two hosts are shown the same certificates, so that a connection made for one of them serves the other.
-    pub(crate) fn are_shared(&self, one: &str, other: &str) -> bool {
+    pub(crate) fn are_shared(&self, one: Option<&str>, other: &str) -> bool {
         let set = self.0.set.load();
-        match (set.find(Some(one)), set.find(Some(other))) {
+        match (set.find(one), set.find(Some(other))) {
             (Some(one), Some(other)) => one.are(other),
             (_, _) => false,
         }
+    }
+
+    /// Shows this to clients that name a host without certificate, or none, in place of refusing them.
+    pub(crate) fn show_strangers(&self, pair: &KeyPair) {
+        self.0.strangers.store(Some(Arc::clone(pair.certified())));
     }
 
     /// Answers TLS-ALPN-01 for a host until the guard is dropped.
@@ -110,7 +117,10 @@ impl ResolvesServerCert for Certificates {
             return self.challenge(host);
         }
         let set = self.0.set.load();
-        set.find(host)?.choose(host, hello.signature_schemes())
+        let Some(own) = set.find(host) else {
+            return self.0.strangers.load_full();
+        };
+        own.choose(host, hello.signature_schemes())
     }
 }
 

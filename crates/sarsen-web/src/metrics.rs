@@ -93,6 +93,9 @@ fn requests(text: &mut Exposition, stats: &RouterStats) {
     let help = "Requests refused before an app was looked up.";
     let bad = stats.bad_requests;
     text.value("http_bad_requests_total", COUNTER, help, bad);
+    let help = "Connections closed at once, because their address had too many.";
+    let refused = stats.refused_connections;
+    text.value("http_connections_refused_total", COUNTER, help, refused);
     let help = "Lines of the access log that were dropped.";
     let dropped = stats.log_lines_dropped;
     text.value("access_log_dropped_total", COUNTER, help, dropped);

@@ -6,7 +6,7 @@ use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use sarsen_domain::Domain;
-use sarsen_router::TrustedProxies;
+use sarsen_router::{TrustedProxies, UnknownName};
 use sarsen_runtime::BuildEngine;
 use tracing_subscriber::EnvFilter;
 
@@ -361,6 +361,25 @@ impl Word for BuildEngine {
             Self::Auto => "auto",
             Self::BuildKit => "buildkit",
             Self::Classic => "classic",
+        })
+    }
+}
+
+impl Word for UnknownName {
+    const ALLOWED: &'static str = "\"refuse\" or \"self-signed\"";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "refuse" => Some(Self::Refused),
+            "self-signed" => Some(Self::SelfSigned),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(match self {
+            Self::Refused => "refuse",
+            Self::SelfSigned => "self-signed",
         })
     }
 }

@@ -316,6 +316,8 @@ fn router_settings(config: &Config) -> Result<RouterSettings> {
         udp_idle_timeout: http.udp_idle_timeout,
         max_head_bytes: usize::try_from(http.max_head.0).unwrap_or(usize::MAX),
         max_connections: http.max_connections,
+        max_connections_per_ip: http.max_connections_per_ip,
+        unknown_name: config.https.unknown_host,
         trusted_proxies: http.trusted_proxies.trusted(),
         access_log,
         ..RouterSettings::default()

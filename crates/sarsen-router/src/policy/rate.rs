@@ -79,7 +79,7 @@ fn make_room(book: &mut HashMap<IpAddr, Duration>, now: Duration) {
 }
 
 /// One customer has a whole /64 of IPv6.
-fn household(client: IpAddr) -> IpAddr {
+pub(crate) fn household(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() & !u128::from(u64::MAX)).into()),
         v4 @ IpAddr::V4(_) => v4,

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    WantsVerifier,
+};
 use sarsen_domain::Domain;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -13,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::kit::{Backend, SOON, Site};
 use crate::tls::{CertificateSet, HostCertificates, KeyPair, self_signed};
-use crate::{RouterSettings, TrustedProxies};
+use crate::{RouterSettings, TrustedProxies, UnknownName};
 
 /// A site with a certificate that `app.test` and `www.test` share, and another one for `own.test`.
 pub(super) struct Secure {
@@ -52,10 +56,7 @@ impl Secure {
         alpn: &[&str],
         first: &str,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
+        let mut config = builder()
             .with_root_certificates(self.roots.clone())
             .with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
@@ -66,8 +67,68 @@ impl Secure {
         tokio::time::timeout(SOON, connecting).await.unwrap()
     }
 
+    /// A client that takes any certificate.
+    async fn connect_blindly(&self, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let config = builder()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Blind))
+            .with_no_client_auth();
+        let stream = TcpStream::connect(("127.0.0.1", self.site.port)).await?;
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let connecting = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        tokio::time::timeout(SOON, connecting).await.unwrap()
+    }
+
     pub(super) async fn connect(&self, name: &str, alpn: &[&str]) -> TlsStream<TcpStream> {
         self.try_connect(name, alpn, "").await.unwrap()
+    }
+}
+
+fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+}
+
+/// Takes any certificate for any name.
+#[derive(Debug)]
+struct Blind;
+
+impl ServerCertVerifier for Blind {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -144,6 +205,76 @@ async fn a_connection_serves_the_host_of_its_handshake_and_those_that_share_its_
         let answer = ask(&mut stream, &request).await;
         let start = format!("HTTP/1.1 {status} ");
         assert!(answer.starts_with(&start), "{named} {host}: {answer}");
+    }
+}
+
+/// Asks on a connection that was made for `named`, whatever certificate is shown.
+async fn status(secure: &Secure, named: &str, host: &str) -> String {
+    let mut stream = secure.connect_blindly(named).await.unwrap();
+    let request = format!("GET / HTTP/1.1\nHost: {host}\nConnection: close\n\n");
+    let answer = ask(&mut stream, &request).await;
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn strangers_are_shown_a_certificate_of_nobodys_and_no_app_if_so_wanted() {
+    let backend = Backend::echoing().await;
+    let settings = RouterSettings {
+        unknown_name: UnknownName::SelfSigned,
+        ..RouterSettings::default()
+    };
+    let secure = Secure::in_front_of(&backend, settings).await;
+    for (named, host, expected) in [
+        ("stranger.example", "stranger.example", "404"),
+        ("stranger.example", "app.test", "421"),
+        // Addresses are not named in handshakes.
+        ("127.0.0.1", "127.0.0.1", "421"),
+        ("127.0.0.1", "app.test", "421"),
+        ("app.test", "stranger.example", "421"),
+    ] {
+        let got = status(&secure, named, host).await;
+        assert_eq!(got, expected, "{named} {host}");
+    }
+    let stream = secure.connect_blindly("stranger.example").await.unwrap();
+    let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
+    let (_, shown) = x509_parser::parse_x509_certificate(&shown).unwrap();
+    let name = format!("{:?}", shown.subject_alternative_name().unwrap());
+    assert!(name.contains("unknown.invalid"), "{name}");
+    // Who checks certificates sees that this is not the one.
+    let checked = secure.try_connect("stranger.example", &[], "").await;
+    assert!(checked.is_err());
+    assert_eq!(backend.connections(), 0);
+    assert_eq!(status(&secure, "app.test", "app.test").await, "200");
+}
+
+#[tokio::test]
+async fn who_names_no_host_in_the_handshake_gets_the_app_of_the_certificate_that_is_shown() {
+    let backend = Backend::echoing().await;
+    let secure = Secure::in_front_of(&backend, RouterSettings::default()).await;
+    let set = |name: &str, hosts: &[&str]| {
+        let made = self_signed(&[name], 1).unwrap();
+        let pair = KeyPair::from_pem(&made.certificate, &made.key).unwrap();
+        HostCertificates {
+            hosts: hosts.iter().map(|h| Domain::parse(h).unwrap()).collect(),
+            pairs: vec![Arc::new(pair)],
+        }
+    };
+    let sets = vec![
+        set("app.test", &["_", "app.test"]),
+        set("own.test", &["own.test"]),
+    ];
+    let certificates = secure.site.router.certificates();
+    certificates.swap(CertificateSet::new(sets));
+    for (named, host, expected) in [
+        ("127.0.0.1", "app.test", "200"),
+        ("127.0.0.1", "127.0.0.1", "404"),
+        ("127.0.0.1", "own.test", "421"),
+        ("stranger.example", "stranger.example", "404"),
+        ("stranger.example", "app.test", "200"),
+        ("stranger.example", "own.test", "421"),
+    ] {
+        let got = status(&secure, named, host).await;
+        assert_eq!(got, expected, "{named} {host}");
     }
 }
 

@@ -9,7 +9,7 @@ use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RESET, SETTINGS, WINDOW_UPDATE,
     Wire2, block, frame,
 };
-use crate::RouterSettings;
+use crate::{RouterSettings, TrustedProxies};
 
 /// What one such client may cost, in KiB.
 const BOUND: usize = 24 * 1024;
@@ -244,4 +244,68 @@ async fn slow_clients_do_not_keep_others_out() {
     let grown = memory().saturating_sub(before);
     assert!(grown < BOUND, "memory grew by {grown} KiB");
     eventually(|| site.router.stats().connections == 0).await;
+}
+
+/// Nobody has more than his share, whatever he does with it; proxies in front have that of all their clients.
+#[tokio::test]
+async fn one_address_does_not_take_all_places() {
+    let backend = Backend::echoing().await;
+    let settings = RouterSettings {
+        max_connections_per_ip: 3,
+        ..RouterSettings::default()
+    };
+    let site = Site::start(settings.clone()).await;
+    site.route(&[(1, backend.address)]);
+    let mut own = Vec::new();
+    for _ in 0..3 {
+        own.push(site.connect().await);
+    }
+    eventually(|| site.router.stats().connections == 3).await;
+    assert!(site.connect().await.is_over().await);
+    assert_eq!(site.router.stats().refused_connections, 1);
+    drop(own);
+    eventually(|| site.router.stats().connections == 0).await;
+    assert_eq!(site.get("/").await.status(), 200);
+
+    let behind = Site::start(RouterSettings {
+        trusted_proxies: TrustedProxies::parse(["127.0.0.0/8"]).unwrap(),
+        ..settings
+    })
+    .await;
+    let mut many = Vec::new();
+    for _ in 0..5 {
+        many.push(behind.connect().await);
+    }
+    eventually(|| behind.router.stats().connections == 5).await;
+}
+
+/// Those who come when most places are taken have less time to say something.
+#[tokio::test]
+async fn newcomers_hurry_when_it_is_crowded() {
+    let backend = Backend::echoing().await;
+    let site = Site::start(RouterSettings {
+        head_timeout: Duration::from_secs(4),
+        max_connections: 8,
+        ..RouterSettings::default()
+    })
+    .await;
+    site.route(&[(1, backend.address)]);
+    let mut slow = Vec::new();
+    for number in 1..=8 {
+        let mut wire = site.connect().await;
+        wire.say("GET / HTTP/1.1\n").await;
+        slow.push(wire);
+        eventually(|| site.router.stats().connections == number).await;
+    }
+    let start = Instant::now();
+    let reply = slow[7].hear_response("").await;
+    assert_eq!(reply.status(), 408);
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
+    // The first came when there was room.
+    slow[0].say("Host: app.test\nConnection: close\n\n").await;
+    assert_eq!(slow[0].hear_response("").await.status(), 200);
 }
