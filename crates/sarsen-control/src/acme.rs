@@ -4,6 +4,7 @@
 mod budget;
 mod keeper;
 mod names;
+pub(crate) mod own_name;
 pub(crate) mod settings;
 
 use std::sync::Arc;

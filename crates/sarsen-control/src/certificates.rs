@@ -139,6 +139,7 @@ impl Control {
                 ),
             }
         }
+        all.extend(self.dashboard_certificate());
         self.read_certificates.keep_only(&current);
         Ok(CertificateSet::new(all))
     }

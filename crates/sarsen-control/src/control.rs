@@ -3,7 +3,7 @@
 mod globals;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{Action, Authorised, Reached, gate};
 use crate::acme::Acme;
+use crate::acme::own_name::OwnCertificate;
 use crate::acme::settings::AcmeSettings;
 use crate::addons::Addons;
 use crate::args::Usage;
@@ -79,8 +80,10 @@ pub struct ControlSettings {
     pub dashboard: Option<String>,
     /// The name that the router leads to the dashboard; none when it leads nothing there.
     pub dashboard_host: Option<Domain>,
-    /// The port that the dashboard listens on.
-    pub dashboard_port: Option<u16>,
+    /// Where the dashboard listens.
+    pub dashboard_address: Option<SocketAddr>,
+    /// The certificate of that name and its key, when somebody brings their own.
+    pub dashboard_pair: Option<(PathBuf, PathBuf)>,
     /// Where the router writes a line per request; nowhere when it does not.
     pub access_log: Option<PathBuf>,
     /// How many releases keep their image.
@@ -138,6 +141,8 @@ pub struct Control {
     pub(crate) runs: Runs,
     /// What our router proves itself with to our dashboard.
     pub(crate) router_secret: Arc<str>,
+    /// The certificate of the dashboard's own name.
+    pub(crate) own_certificate: Arc<OwnCertificate>,
     pub(crate) meter: Arc<HostMeter>,
     pub(crate) trends: Arc<Trends>,
     /// Rings when containers wait to be drained and stopped.
@@ -188,6 +193,7 @@ impl Control {
             throttle: Arc::default(),
             runs: Runs::default(),
             router_secret: crate::web::secrets::make().into(),
+            own_certificate: Arc::default(),
             meter: Arc::default(),
             trends: Arc::default(),
             retirements: Arc::default(),

@@ -11,6 +11,7 @@ use crate::lock::DeployLock;
 impl Control {
     /// Makes an app and its repository. A plugin may object: then there is no app.
     pub(crate) async fn create_app(&self, app: &AppName) -> Outcome {
+        refuse_reserved(app)?;
         self.store.apps().create(app).await?;
         self.repos.init(app).await?;
         self.refresh_views(app).await;
@@ -71,6 +72,7 @@ impl Control {
 
     /// Makes a new app with the settings and the repository of another one. Nothing of it runs yet.
     pub(crate) async fn clone_app(&self, old: &AppName, new: &AppName) -> Outcome {
+        refuse_reserved(new)?;
         self.store.apps().clone_as(old, new).await?;
         let copied = if self.repos.exists(old) {
             self.repos.copy(old, new).await
@@ -92,6 +94,7 @@ impl Control {
     /// Gives an app another name. Its containers go on under the old one until they are replaced.
     pub(crate) async fn rename_app(&self, lock: DeployLock, new: &AppName) -> Outcome {
         let old = lock.app().clone();
+        refuse_reserved(new)?;
         self.store.apps().rename(&old, new).await?;
         self.repos.rename(&old, new).await?;
         self.logs.rename_app(&old, new)?;
@@ -140,5 +143,15 @@ impl Control {
             format!("{}={app}", label::APP),
             format!("{}={}", label::OWNER, self.settings.owner),
         ]
+    }
+}
+
+/// A route of our own has this name.
+fn refuse_reserved(app: &AppName) -> Outcome {
+    match app.as_str() == crate::acme::own_name::NAME {
+        true => Err(crate::Failure::new(format!(
+            "The name {app} is ours: choose another one"
+        ))),
+        false => Ok(()),
     }
 }

@@ -162,6 +162,8 @@ impl Control {
             .collect();
         let certificates = self.certificate_set(&hosts).await?;
         self.open_ports(&view, &routes).await;
+        // In front: no app takes the dashboard's name.
+        let routes = self.dashboard_route().into_iter().chain(routes).collect();
         self.router.certificates().swap(certificates);
         self.router.swap(RouteTable::new(routes));
         Ok(())

@@ -147,6 +147,10 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
         "the certificate keeper",
         control.clone().keep_certificates(token()),
     );
+    components.start(
+        "the keeper of the dashboard's name",
+        control.clone().keep_own_name(token()),
+    );
     components.start("the reconciler", control.clone().reconcile(token()));
     components.start("the watch on usage", control.clone().watch_usage(token()));
     components.start(

@@ -114,7 +114,6 @@ mod tests {
             "localhost",
             "x.localhost:1",
             "[::1]:8180",
-            "::1",
             "d.example",
             "",
         ] {

@@ -1,5 +1,8 @@
 //! Every page over a real control and store, and an engine in memory.
 
+mod api;
+mod gate;
+mod security;
 mod world;
 
 use axum::http::StatusCode;

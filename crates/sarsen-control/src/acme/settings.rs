@@ -180,8 +180,16 @@ pub(super) fn renew_at(setup: &AcmeSetup, expires_at: i64, now: i64) -> i64 {
 impl Control {
     /// How this app's certificates are got.
     pub(crate) async fn acme_setup(&self, app: &AppName) -> Outcome<AcmeSetup> {
+        self.acme_setup_of(Some(app)).await
+    }
+
+    /// The same, of an app or of the host itself.
+    pub(super) async fn acme_setup_of(&self, app: Option<&AppName>) -> Outcome<AcmeSetup> {
         let settings = &self.settings.acme;
-        let value = |key| CONCERN.effective(self, app, key);
+        let value = async |key| match app {
+            Some(app) => CONCERN.effective(self, app, key).await,
+            None => CONCERN.global(self, key).await,
+        };
         let directory = directory(&value("server").await?, settings);
         let own_email = Some(value("email").await?).filter(|email| !email.is_empty());
         let is_ours = settings.directory.as_ref() == Some(&directory);

@@ -102,20 +102,19 @@ async fn sessions_outlive_the_daemon_and_their_secret_changes() {
     let first = session(&world, &secret).await.unwrap();
     assert!(first.rotated.is_none(), "not yet");
     assert!(first.actor.may(Action::Host, None) && !first.actor.may(Action::Root, None));
-    let hash = super::secrets::hash(&secret);
-    let store = &world.control.store;
+    let hash = super::secrets::hash;
+    let web = world.control.store.web_sessions();
     let long_ago = crate::time::now() - 3601;
     assert!(
-        store
-            .web_sessions()
-            .rotate(&hash, &hash, long_ago)
+        web.rotate(&hash(&secret), &hash("second"), long_ago)
             .await
             .unwrap()
     );
-    let rotated = session(&world, &secret).await.unwrap().rotated;
-    // The row was its own predecessor above, so that only the new secret is looked at here.
-    let new = rotated.map_or(secret.clone(), |new| new);
-    assert!(session(&world, &new).await.is_some());
+    assert!(session(&world, &secret).await.is_none(), "its time is over");
+    let third = session(&world, "second").await.unwrap().rotated.unwrap();
+    let under_way = session(&world, "second").await.unwrap();
+    assert!(under_way.rotated.is_none(), "good for a moment more");
+    assert_eq!(session(&world, &third).await.unwrap().id, first.id);
 }
 
 #[tokio::test]

@@ -187,7 +187,12 @@ fn control_settings(
             .unwrap_or(listeners.ssh_address.port()),
         dashboard: dashboard_url(config, listeners),
         dashboard_host: config.web.host.clone(),
-        dashboard_port: listeners.web_address.map(|address| address.port()),
+        dashboard_address: listeners.web_address,
+        dashboard_pair: config
+            .web
+            .certificate
+            .clone()
+            .zip(config.web.certificate_key.clone()),
         keep_releases: config.deploy.keep_releases,
         acme: AcmeSettings {
             directory: config.acme.directory.clone(),

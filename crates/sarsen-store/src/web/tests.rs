@@ -32,7 +32,7 @@ async fn a_link_opens_one_session_and_goes_with_its_key() {
     };
     let web = store.web_sessions();
     for link in 1..=3 {
-        web.add_link(&[link; 32], &holder, i64::MAX, 2)
+        web.add_link(&[link; 32], &holder, i64::MAX - 3 + i64::from(link), 2)
             .await
             .unwrap();
     }

@@ -153,7 +153,9 @@ fn embedded<'a>(
 }
 
 fn rest(deed: &Deed, fields: &Fields) -> Result<Vec<String>, String> {
-    let named: BTreeSet<&str> = fields_of(deed).into_iter().map(|(name, _)| name).collect();
+    let own = fields_of(deed).into_iter().map(|(name, _)| name);
+    // The app of the path comes as a field as well.
+    let named: BTreeSet<&str> = own.chain(["app"]).collect();
     let others = fields.iter().filter(|(name, value)| {
         !named.contains(name.as_str()) && !OURS.contains(&name.as_str()) && !value.trim().is_empty()
     });
@@ -211,7 +213,13 @@ fn sketched(item: &str, known: &[(&str, &str)]) -> Option<String> {
 
 /// Words as one types them into a shell.
 pub(crate) fn quoted(words: &[String]) -> String {
+    let is_bare = |word: &str| {
+        let plain =
+            |character: char| character.is_ascii_alphanumeric() || "_-./:=@%+,".contains(character);
+        !word.is_empty() && word.chars().all(plain)
+    };
     let words = words.iter().map(|word| match shlex::try_quote(word) {
+        _ if is_bare(word) => word.clone(),
         Ok(quoted) => quoted.into_owned(),
         // Nothing that can be typed.
         Err(_) => word.escape_debug().to_string(),

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use axum::body::Body;
+use axum::http::request::Builder;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use sarsen_control::{Control, Look, Opened, SignIn, fake};
 use sarsen_domain::{
@@ -128,28 +130,41 @@ impl World {
         self.send(method, path, None).await
     }
 
+    /// The routes, for requests that share their limits.
+    pub(super) fn routes(&self) -> axum::Router {
+        crate::routes(self.control.clone(), Some(self.address))
+    }
+
+    /// Begins a request whose answer does not end.
+    pub(super) async fn open(&self, routes: &axum::Router, path: &str) -> Response {
+        let request = self.request("GET", path).body(Body::empty()).unwrap();
+        routes.clone().oneshot(request).await.unwrap()
+    }
+
+    fn request(&self, method: &str, path: &str) -> Builder {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(cookie) = &self.cookie {
+            request = request.header("cookie", cookie);
+        }
+        request
+    }
+
     pub(super) async fn send(
         &self,
         method: &str,
         path: &str,
         body: Option<(&str, String)>,
     ) -> Page {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
+        let mut request = self.request(method, path);
         let (kind, body) = body.map_or((None, String::new()), |(kind, body)| (Some(kind), body));
         if let Some(kind) = kind {
             request = request.header("content-type", kind);
         }
-        if let Some(cookie) = &self.cookie {
-            request = request.header("cookie", cookie);
-        }
-        let routes = crate::routes(self.control.clone(), Some(self.address));
-        let response = routes
-            .oneshot(request.body(Body::from(body)).unwrap())
-            .await
-            .unwrap();
+        let request = request.body(Body::from(body)).unwrap();
+        let response = self.routes().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Page {
