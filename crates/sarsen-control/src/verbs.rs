@@ -37,6 +37,7 @@ pub(crate) mod resource;
 pub(crate) mod router;
 pub(crate) mod run;
 pub(crate) mod scheduler;
+pub(crate) mod services;
 pub(crate) mod shell;
 pub(crate) mod ssh_keys;
 pub(crate) mod storage;
@@ -84,6 +85,7 @@ pub(crate) const ALL: &[&[Command]] = &[
     router::COMMANDS,
     run::COMMANDS,
     scheduler::COMMANDS,
+    services::COMMANDS,
     shell::COMMANDS,
     ssh_keys::COMMANDS,
     storage::COMMANDS,

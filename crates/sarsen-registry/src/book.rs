@@ -7,7 +7,7 @@ use sarsen_domain::{Health, Service};
 
 use crate::catalog::{Content, Instance, Place, Source, Weights};
 use crate::check::{Check, CheckSpec, CheckStatus, Probe};
-use crate::externals::{CheckRegistration, Externals};
+use crate::externals::{CheckRegistration, Entry, Externals};
 use crate::ledger::{Condition, Ledger, Life, Offer};
 
 /// Containers, what others registered, and what all checks say.
@@ -63,6 +63,13 @@ impl CheckState {
         is_new
     }
 
+    /// Nobody reported in time.
+    pub(crate) fn expire(&mut self) {
+        let reported_at = self.reported_at;
+        self.set(CheckStatus::Critical, "TTL expired");
+        self.reported_at = reported_at;
+    }
+
     /// Enters the result of one look: the status follows when there were enough of its kind in a row. True when
     /// anything is new.
     pub(crate) fn observe(&mut self, status: CheckStatus, output: &str) -> bool {
@@ -86,9 +93,12 @@ impl Book {
         self.states.get_mut(place)
     }
 
-    /// What a check says, when there is one.
-    pub(crate) fn state(&self, place: &Place) -> Option<&CheckState> {
-        self.states.get(place)
+    /// Enters a check that somebody registered, as it was kept.
+    pub(crate) fn restore(&mut self, check: CheckRegistration, status: CheckStatus, output: &str) {
+        let mut state = CheckState::new(&check.spec, 0);
+        state.set(status, output);
+        self.states.insert(check.place(), state);
+        self.externals.enter(Entry::Check(check));
     }
 
     /// The catalog's content as of now. Two containers that claim one id: the younger life wins. A container wins

@@ -65,13 +65,60 @@ pub(crate) enum Entry {
     Node(Node),
 }
 
+/// What an entry is kept under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) kind: Kind,
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Service,
+    Check,
+    Node,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "service",
+            Self::Check => "check",
+            Self::Node => "node",
+        }
+    }
+}
+
+impl Key {
+    pub(crate) fn of_service(place: &Place) -> Self {
+        Self {
+            kind: Kind::Service,
+            place: place.clone(),
+        }
+    }
+
+    pub(crate) fn of_check(place: &Place) -> Self {
+        Self {
+            kind: Kind::Check,
+            place: place.clone(),
+        }
+    }
+
+    pub(crate) fn of_node(name: &str) -> Self {
+        Self {
+            kind: Kind::Node,
+            place: Place::here(name),
+        }
+    }
+}
+
 impl Entry {
     /// What it is kept under.
-    pub(crate) fn key(&self) -> (&'static str, Place) {
+    pub(crate) fn key(&self) -> Key {
         match self {
-            Self::Service(service) => ("service", service.place()),
-            Self::Check(check) => ("check", check.place()),
-            Self::Node(node) => ("node", Place::here(node.name.clone())),
+            Self::Service(service) => Key::of_service(&service.place()),
+            Self::Check(check) => Key::of_check(&check.place()),
+            Self::Node(node) => Key::of_node(&node.name),
         }
     }
 }
@@ -150,18 +197,29 @@ impl Externals {
         }
     }
 
-    /// The places of a service's checks.
-    pub(crate) fn checks_of(&self, service: &Place) -> Vec<Place> {
-        let mut checks = self.checks.iter().collect::<Vec<_>>();
-        checks.retain(|(_, check)| check.service_place().as_ref() == Some(service));
-        checks.into_iter().map(|(place, _)| place.clone()).collect()
+    /// Takes one thing away.
+    pub(crate) fn remove(&mut self, key: &Key) {
+        match key.kind {
+            Kind::Service => drop(self.services.remove(&key.place)),
+            Kind::Check => drop(self.checks.remove(&key.place)),
+            Kind::Node => drop(self.nodes.remove(&key.place.id)),
+        }
     }
 
-    /// The places of everything on a node.
-    pub(crate) fn on_node(&self, node: &str) -> (Vec<Place>, Vec<Place>) {
+    /// A service's checks.
+    pub(crate) fn checks_of(&self, service: &Place) -> Vec<Key> {
+        let mut checks = self.checks.iter().collect::<Vec<_>>();
+        checks.retain(|(_, check)| check.service_place().as_ref() == Some(service));
+        let places = checks.into_iter().map(|(place, _)| place);
+        places.map(Key::of_check).collect()
+    }
+
+    /// A node, when it is there, and everything on it.
+    pub(crate) fn on_node(&self, node: &str) -> Vec<Key> {
         let is_there = |place: &&Place| place.node.as_deref() == Some(node);
-        let services = self.services.keys().filter(is_there).cloned().collect();
-        let checks = self.checks.keys().filter(is_there).cloned().collect();
-        (services, checks)
+        let services = self.services.keys().filter(is_there).map(Key::of_service);
+        let checks = self.checks.keys().filter(is_there).map(Key::of_check);
+        let own = self.nodes.contains_key(node).then(|| Key::of_node(node));
+        services.chain(checks).chain(own).collect()
     }
 }

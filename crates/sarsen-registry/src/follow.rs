@@ -57,6 +57,7 @@ async fn follow(registry: &Registry, newest: &mut i64, backoff: &mut Duration) -
     if let Err(error) = compare(registry).await {
         return error;
     }
+    registry.found_engine();
     *backoff = BACKOFF_MIN;
     tracing::debug!(
         services = registry.catalog().services().len(),
@@ -136,6 +137,8 @@ async fn apply(
         ContainerEventKind::Oom => Ok(()),
         // The comparison looked at it later than that.
         _ if event.at < listed_at => Ok(()),
+        // Each start and each end has one, too, and tells more itself.
+        ContainerEventKind::Network if !knows(registry, event) => Ok(()),
         ContainerEventKind::Start
         | ContainerEventKind::Pause
         | ContainerEventKind::Unpause
@@ -143,6 +146,10 @@ async fn apply(
         | ContainerEventKind::Network
         | ContainerEventKind::Health(_) => look_at(registry, event).await,
     }
+}
+
+fn knows(registry: &Registry, event: &ContainerEvent) -> bool {
+    registry.with_book(|book| book.ledger.is_alive(&event.id))
 }
 
 async fn look_at(registry: &Registry, event: &ContainerEvent) -> Result<(), RuntimeError> {

@@ -196,6 +196,11 @@ impl Ledger {
         }
     }
 
+    /// Whether it counts.
+    pub(crate) fn is_alive(&self, id: &ContainerId) -> bool {
+        self.alive.contains_key(id)
+    }
+
     /// The containers that count, oldest first.
     pub(crate) fn lives(&self) -> Vec<&Life> {
         let mut lives: Vec<_> = self.alive.values().collect();

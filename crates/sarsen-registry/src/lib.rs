@@ -8,6 +8,7 @@
 mod book;
 mod catalog;
 mod check;
+mod checks;
 mod externals;
 mod follow;
 mod ledger;

@@ -1,6 +1,7 @@
 //! The handle on the catalog, and the one function that brings a container into it.
 
 mod external;
+mod keep;
 mod look;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sarsen_domain::{ContainerId, Service};
 use sarsen_runtime::{Runtime, RuntimeError};
+use sarsen_store::Store;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +87,10 @@ struct Shared {
     settings: RegistrySettings,
     book: Mutex<Book>,
     images: Images,
+    /// Where registrations are kept over restarts.
+    store: Option<Store>,
+    /// Held while registrations are written, so that what is kept and what is seen change in one order.
+    keeping: tokio::sync::Mutex<()>,
     catalog: ArcSwap<Catalog>,
     version: watch::Sender<u64>,
     index: watch::Sender<u64>,
@@ -92,8 +98,23 @@ struct Shared {
 }
 
 impl Registry {
-    /// An empty catalog; [`Registry::run`] fills it.
+    /// An empty catalog; [`Registry::run`] fills it. What others register is forgotten with it.
     pub fn new(runtime: Runtime, settings: RegistrySettings) -> Self {
+        Self::with(runtime, settings, None)
+    }
+
+    /// A catalog that keeps what others register, with all that they did before.
+    pub async fn kept(
+        runtime: Runtime,
+        settings: RegistrySettings,
+        store: Store,
+    ) -> Result<Self, RegistryError> {
+        let registry = Self::with(runtime, settings, Some(store));
+        registry.restore().await?;
+        Ok(registry)
+    }
+
+    fn with(runtime: Runtime, settings: RegistrySettings, store: Option<Store>) -> Self {
         // Milliseconds grow faster than a catalog changes, so that indexes go on growing after a restart.
         let index = u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000);
         let index = index.unwrap_or(1);
@@ -101,6 +122,8 @@ impl Registry {
             settings,
             book: Mutex::default(),
             images: Images::default(),
+            store,
+            keeping: tokio::sync::Mutex::default(),
             catalog: ArcSwap::from_pointee(Catalog::starting_at(index)),
             version: watch::Sender::new(0),
             index: watch::Sender::new(index),
@@ -152,8 +175,8 @@ impl Registry {
         }
     }
 
-    /// Counts the full comparisons: one at the start, one whenever the engine is back after an absence, and one at
-    /// each interval.
+    /// Counts how often the engine was found and compared with: once at the start, and whenever it is back after an
+    /// absence.
     pub fn comparisons(&self) -> watch::Receiver<u64> {
         self.shared.comparisons.subscribe()
     }
@@ -189,7 +212,10 @@ impl Registry {
 
     /// Follows the engine and makes checks until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
-        crate::follow::run(&self, &shutdown).await;
+        tokio::join!(
+            crate::follow::run(&self, &shutdown),
+            crate::checks::run(&self, &shutdown),
+        );
     }
 
     pub(crate) fn begin_look(&self) -> Look {
@@ -211,6 +237,10 @@ impl Registry {
     /// empty.
     pub(crate) fn compare(&self, look: Look, listing: Listing) {
         self.publish(|book| book.ledger.compare(look, listing), Catalog::known);
+    }
+
+    /// The engine is there, and all that it has is known.
+    pub(crate) fn found_engine(&self) {
         self.shared.comparisons.send_modify(|count| *count += 1);
     }
 

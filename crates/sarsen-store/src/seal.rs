@@ -37,6 +37,12 @@ pub(crate) enum Place<'a> {
     Certificate { id: i64 },
     /// The account at an ACME authority.
     AcmeAccount { id: i64 },
+    /// What somebody registered in the service catalog.
+    Registration {
+        kind: &'a str,
+        node: &'a str,
+        id: &'a str,
+    },
 }
 
 impl Sealer {
@@ -89,6 +95,7 @@ impl Place<'_> {
             Self::Registry { server, .. } => format!("the password for {server}"),
             Self::Certificate { .. } => "the key of a certificate".to_owned(),
             Self::AcmeAccount { .. } => "the account at a certificate authority".to_owned(),
+            Self::Registration { kind, id, .. } => format!("the registered {kind} {id}"),
         }
     }
 }
@@ -117,6 +124,10 @@ impl fmt::Display for Place<'_> {
             } => write!(f, "sarsen/registry/{id}/{server}"),
             Self::Certificate { id } => write!(f, "sarsen/certificate/{id}"),
             Self::AcmeAccount { id } => write!(f, "sarsen/acme-account/{id}"),
+            // Nodes and ids may hold slashes: the length tells where one ends.
+            Self::Registration { kind, node, id } => {
+                write!(f, "sarsen/registration/{kind}/{}/{node}/{id}", node.len())
+            }
         }
     }
 }

@@ -18,8 +18,8 @@ use crate::seal::{Place, Sealer};
 use crate::{
     Access, ApiTokens, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events,
     Formations, GitCredentials, Imports, Instances, KeyValues, Metrics, PluginRuns, Ports,
-    Properties, RegistryLogins, Releases, Routing, SealError, Services, SshKeys, Storage,
-    StoreError, WebSessions, key_file,
+    Properties, Registrations, RegistryLogins, Releases, Routing, SealError, Services, SshKeys,
+    Storage, StoreError, WebSessions, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -210,6 +210,11 @@ impl Store {
     /// Named folders and volumes, and where apps mount them.
     pub fn storage(&self) -> Storage<'_> {
         Storage(self)
+    }
+
+    /// What others registered in the service catalog.
+    pub fn registrations(&self) -> Registrations<'_> {
+        Registrations(self)
     }
 
     /// Who we are at registries.

@@ -65,10 +65,12 @@ impl Daemon {
         seed(&store, config).await?;
         let engine = DockerRuntime::connect(&config.docker.socket)?;
         let runtime: Runtime = Arc::new(engine.with_build_engine(config.docker.build_engine));
-        let registry = Registry::new(
+        let registry = Registry::kept(
             runtime.clone(),
             RegistrySettings::new(owner.clone(), Host::local(machine::name())),
-        );
+            store.clone(),
+        )
+        .await?;
         let router = Router::new(router_settings(config)?);
         let deploy = DeploySettings {
             owner: owner.clone(),

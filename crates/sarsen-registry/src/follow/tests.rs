@@ -1,7 +1,7 @@
 //! Lives of containers on the engine in memory.
 
 use super::*;
-use crate::{Catalog, Host, RegistrySettings};
+use crate::{Catalog, Host, RegistrySettings, Scope};
 use sarsen_domain::container::label;
 use sarsen_domain::{AppName, ContainerId, ContainerName, Health};
 use sarsen_runtime::fake::{Behaviour, FakeRuntime};
@@ -169,6 +169,40 @@ async fn a_dead_container_that_is_still_listed_stays_dead() {
     let compared = |c: &Catalog| c.by_container(&other).next().is_some();
     world.until("compared", compared).await;
     assert_eq!(world.registry.catalog().by_container(&id).count(), 0);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_no_event_tells_is_found_by_the_next_comparison() {
+    let mut world = World::new();
+    let mut settings = RegistrySettings::new("me", Host::local("box"));
+    settings.comparison = Duration::from_millis(50);
+    world.registry = Registry::new(Arc::new(world.engine.clone()), settings);
+    let id = world.running("web.1").await;
+    world.follow().await;
+    let mut info = world.engine.inspect(&id).await.unwrap();
+    info.id = ContainerId::parse("00ff").unwrap();
+    info.name = "quiet".into();
+    world.engine.add_container(info);
+    let is_there = |c: &Catalog| c.services().contains_key("box:quiet:5000");
+    world.until("found", is_there).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_query_waits_for_its_service_only() {
+    let world = World::new();
+    world.follow().await;
+    let before = world.registry.catalog().index();
+    let of = |name: &str| Scope::Service(name.to_owned());
+    let app = of("app");
+    let waiting = world.registry.wait_past(&app, before);
+    let (catalog, _) = tokio::join!(waiting, world.running("web.1"));
+    assert!(catalog.service_index("app") > before);
+    let elsewhere = of("other");
+    let waiting = world.registry.wait_past(&elsewhere, before);
+    let waited = tokio::time::timeout(Duration::from_millis(100), waiting).await;
+    assert!(waited.is_err(), "nothing happened there");
     world.stop().await;
 }
 

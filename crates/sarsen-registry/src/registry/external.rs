@@ -2,7 +2,7 @@
 
 use crate::catalog::{Node, Place, Source};
 use crate::check::{CheckStatus, Probe};
-use crate::externals::{CheckRegistration, Entry, OtherChecks, Registration};
+use crate::externals::{CheckRegistration, Entry, Key, OtherChecks, Registration};
 use crate::{Registry, RegistryError};
 
 /// Ids and names longer than this are nobody's.
@@ -27,16 +27,17 @@ impl Registry {
         let mut dropped = Vec::new();
         if others == OtherChecks::Drop {
             dropped = self.with_book(|book| book.externals.checks_of(&place));
-            dropped.retain(|old| checks.iter().all(|check| check.place() != *old));
+            let is_old = |key: &Key| checks.iter().all(|check| check.place() != key.place);
+            dropped.retain(is_old);
         }
         let mut entries = vec![Entry::Service(service)];
         entries.extend(checks.into_iter().map(Entry::Check));
-        self.enter(entries, &[], &dropped).await
+        self.enter(entries, dropped).await
     }
 
     /// Forgets a service that somebody registered, and its checks. False when nobody did.
     pub async fn deregister(&self, place: &Place) -> Result<bool, RegistryError> {
-        let (is_there, checks) = self.with_book(|book| {
+        let (is_there, mut gone) = self.with_book(|book| {
             let is_there = book.externals.services.contains_key(place);
             (is_there, book.externals.checks_of(place))
         });
@@ -44,8 +45,8 @@ impl Registry {
             self.refuse_container(place)?;
             return Ok(false);
         }
-        self.enter(Vec::new(), std::slice::from_ref(place), &checks)
-            .await?;
+        gone.push(Key::of_service(place));
+        self.enter(Vec::new(), gone).await?;
         Ok(true)
     }
 
@@ -58,15 +59,14 @@ impl Registry {
         {
             return Err(RegistryError::NoSuchService(service.id));
         }
-        self.enter(vec![Entry::Check(check)], &[], &[]).await
+        self.enter(vec![Entry::Check(check)], Vec::new()).await
     }
 
     /// Forgets a check that somebody registered. False when nobody did.
     pub async fn deregister_check(&self, place: &Place) -> Result<bool, RegistryError> {
         let is_there = self.with_book(|book| book.externals.checks.contains_key(place));
         if is_there {
-            self.enter(Vec::new(), &[], std::slice::from_ref(place))
-                .await?;
+            self.enter(Vec::new(), vec![Key::of_check(place)]).await?;
         }
         Ok(is_there)
     }
@@ -74,18 +74,17 @@ impl Registry {
     /// Registers a node, for services that are elsewhere.
     pub async fn register_node(&self, node: Node) -> Result<(), RegistryError> {
         sane("node name", &node.name)?;
-        self.enter(vec![Entry::Node(node)], &[], &[]).await
+        self.enter(vec![Entry::Node(node)], Vec::new()).await
     }
 
     /// Forgets a node and everything on it. False when nobody registered it.
     pub async fn deregister_node(&self, name: &str) -> Result<bool, RegistryError> {
-        let (is_there, (services, checks)) = self.with_book(|book| {
+        let (is_there, everything) = self.with_book(|book| {
             let is_there = book.externals.nodes.contains_key(name);
             (is_there, book.externals.on_node(name))
         });
-        if is_there || !services.is_empty() || !checks.is_empty() {
-            self.change(|book| book.externals.nodes.remove(name));
-            self.enter(Vec::new(), &services, &checks).await?;
+        if !everything.is_empty() {
+            self.enter(Vec::new(), everything).await?;
         }
         Ok(is_there)
     }
@@ -103,12 +102,9 @@ impl Registry {
         if !matches!(check.spec.probe, Probe::Ttl(_) | Probe::Set) {
             return Err(RegistryError::NotReported(place.id.clone()));
         }
-        self.report(place, status, output);
-        Ok(())
-    }
-
-    /// Sets what a check says, whatever its kind.
-    pub(crate) fn report(&self, place: &Place, status: CheckStatus, output: &str) {
+        if check.status != status {
+            self.keep_status(place, status, output).await?;
+        }
         let news = self.with_book(|book| {
             let state = book.state_mut(place);
             state.is_some_and(|state| state.set(status, output))
@@ -116,26 +112,6 @@ impl Registry {
         if news {
             self.change(|_| ());
         }
-    }
-
-    /// Makes changes to what others registered: kept first, then seen.
-    async fn enter(
-        &self,
-        entries: Vec<Entry>,
-        services: &[Place],
-        checks: &[Place],
-    ) -> Result<(), RegistryError> {
-        self.change(|book| {
-            for place in services {
-                book.externals.services.remove(place);
-            }
-            for place in checks {
-                book.externals.checks.remove(place);
-            }
-            for entry in entries {
-                book.externals.enter(entry);
-            }
-        });
         Ok(())
     }
 

@@ -62,8 +62,14 @@ impl Function {
     /// What it makes of its arguments.
     pub(super) fn call(self, arguments: &[Value]) -> Outcome<Value> {
         match (self, arguments) {
-            (Self::And, [.., last]) => Ok(choose(arguments, last, false)),
-            (Self::Or, [.., last]) => Ok(choose(arguments, last, true)),
+            (Self::And, [.., last]) => {
+                let first_false = arguments.iter().find(|value| !is_true(value));
+                Ok(first_false.unwrap_or(last).clone())
+            }
+            (Self::Or, [.., last]) => {
+                let first_true = arguments.iter().find(|value| is_true(value));
+                Ok(first_true.unwrap_or(last).clone())
+            }
             (Self::Not, [value]) => Ok(Value::Bool(!is_true(value))),
             (Self::Equal, [one, others @ ..]) if !others.is_empty() => {
                 Ok(Value::Bool(others.contains(one)))
@@ -109,7 +115,9 @@ pub(super) fn field(value: &Value, name: &str) -> Outcome<Value> {
     match value {
         Value::Object(fields) => Ok(fields.get(name).cloned().unwrap_or_default()),
         Value::Null => Ok(Value::Null),
-        _ => Err(format!("{} has no field {name}", show(value))),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(format!("{} has no field {name}", show(value)))
+        }
     }
 }
 
@@ -126,19 +134,12 @@ pub(super) fn show(value: &Value) -> String {
     }
 }
 
-/// The first argument that decides, else the last one.
-fn choose(all: &[Value], last: &Value, decides: bool) -> Value {
-    let found = all.iter().find(|value| is_true(value) == decides);
-    found.unwrap_or(last).clone()
-}
-
 fn text(value: &Value) -> Outcome<&str> {
-    match value {
-        Value::Null => Ok(""),
-        other => other
-            .as_str()
-            .ok_or_else(|| format!("{} is no text", show(other))),
+    if value.is_null() {
+        return Ok("");
     }
+    let text = value.as_str();
+    text.ok_or_else(|| format!("{} is no text", show(value)))
 }
 
 fn number(value: &Value) -> Outcome<i64> {
@@ -147,11 +148,11 @@ fn number(value: &Value) -> Outcome<i64> {
 }
 
 fn list(value: &Value) -> Outcome<&[Value]> {
-    match value {
-        Value::Null => Ok(&[]),
-        Value::Array(all) => Ok(all),
-        _ => Err(format!("{} is no list", show(value))),
+    if value.is_null() {
+        return Ok(&[]);
     }
+    let list = value.as_array().map(Vec::as_slice);
+    list.ok_or_else(|| format!("{} is no list", show(value)))
 }
 
 fn texts(value: &Value) -> Outcome<Vec<&str>> {
@@ -209,13 +210,12 @@ fn length(value: &Value) -> Outcome<Value> {
 fn index(value: &Value, keys: &[Value]) -> Outcome<Value> {
     let mut value = value.clone();
     for key in keys {
-        value = match key {
-            Value::String(name) => field(&value, name)?,
-            _ => {
-                let at = usize::try_from(number(key)?).ok();
-                let found = at.and_then(|at| list(&value).ok()?.get(at).cloned());
-                found.ok_or_else(|| format!("there is no element {}", show(key)))?
-            }
+        value = if let Some(name) = key.as_str() {
+            field(&value, name)?
+        } else {
+            let at = usize::try_from(number(key)?).ok();
+            let found = at.and_then(|at| list(&value).ok()?.get(at).cloned());
+            found.ok_or_else(|| format!("there is no element {}", show(key)))?
         };
     }
     Ok(value)

@@ -10,7 +10,7 @@ use super::functions::Function;
 pub(super) enum Piece {
     Text(String),
     Action(Pipeline),
-    If(Pipeline, Vec<Piece>, Vec<Piece>),
+    If(Pipeline, Vec<Self>, Vec<Self>),
 }
 
 /// Commands, each of which gets the value of the one before as its last argument.
@@ -45,8 +45,8 @@ enum Token {
     Close,
 }
 
-/// What ends a list of pieces.
-enum End {
+/// What comes after a list of pieces.
+enum Stop {
     OfText,
     Else,
     End,
@@ -58,19 +58,19 @@ pub(super) fn parse(text: &str) -> Parsed<Vec<Piece>> {
     let mut rest = text;
     let (pieces, end) = pieces(&mut rest)?;
     match end {
-        End::OfText => Ok(pieces),
-        End::Else => Err("there is an else without an if".to_owned()),
-        End::End => Err("there is an end without an if".to_owned()),
+        Stop::OfText => Ok(pieces),
+        Stop::Else => Err("there is an else without an if".to_owned()),
+        Stop::End => Err("there is an end without an if".to_owned()),
     }
 }
 
-fn pieces(rest: &mut &str) -> Parsed<(Vec<Piece>, End)> {
+fn pieces(rest: &mut &str) -> Parsed<(Vec<Piece>, Stop)> {
     let mut pieces = Vec::new();
     loop {
         let Some((before, after)) = rest.split_once("{{") else {
             push_text(&mut pieces, rest);
             *rest = "";
-            return Ok((pieces, End::OfText));
+            return Ok((pieces, Stop::OfText));
         };
         let (inside, after) = split_action(after)?;
         let (inside, trims_before) = match inside.strip_prefix("- ") {
@@ -94,8 +94,8 @@ fn pieces(rest: &mut &str) -> Parsed<(Vec<Piece>, End)> {
         }
         match inside.split_whitespace().next().unwrap_or_default() {
             "if" => pieces.push(condition(inside.trim_start_matches("if"), rest)?),
-            "else" if inside == "else" => return Ok((pieces, End::Else)),
-            "end" => return Ok((pieces, End::End)),
+            "else" if inside == "else" => return Ok((pieces, Stop::Else)),
+            "end" => return Ok((pieces, Stop::End)),
             word @ ("else" | "range" | "with" | "define" | "block" | "template" | "break"
             | "continue") => {
                 return Err(format!("'{word}' is not supported here"));
@@ -136,11 +136,11 @@ fn condition(inside: &str, rest: &mut &str) -> Parsed<Piece> {
     let condition = pipeline(inside)?;
     let (then, end) = pieces(rest)?;
     match end {
-        End::End => Ok(Piece::If(condition, then, Vec::new())),
-        End::OfText => Err("an if has no end".to_owned()),
-        End::Else => match pieces(rest)? {
-            (otherwise, End::End) => Ok(Piece::If(condition, then, otherwise)),
-            (_, End::Else | End::OfText) => Err("an else has no end".to_owned()),
+        Stop::End => Ok(Piece::If(condition, then, Vec::new())),
+        Stop::OfText => Err("an if has no end".to_owned()),
+        Stop::Else => match pieces(rest)? {
+            (otherwise, Stop::End) => Ok(Piece::If(condition, then, otherwise)),
+            (_, Stop::Else | Stop::OfText) => Err("an else has no end".to_owned()),
         },
     }
 }

@@ -248,7 +248,8 @@ async fn until_destroyed(
     let mut over = false;
     let ours = events
         .map(Result::unwrap)
-        .filter(|event| future::ready(event.id == *id))
+        // Every start and end also joins and leaves a network.
+        .filter(|event| future::ready(event.id == *id && event.kind != ContainerEventKind::Network))
         .take_while(|event| {
             let ended = over;
             over |= event.kind == ContainerEventKind::Destroy;

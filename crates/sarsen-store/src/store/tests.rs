@@ -49,6 +49,10 @@ const RELEASED: &[(&str, &str)] = &[
         "3f50cebe6b64d2516efaedbcee87bd5607689ff96d3aedc4239a5e8ae7bb2be9",
     ),
     (
+        "20261122141001_registrations.sql",
+        "88b8ea6dab2e8aba1e98f64ddd79a3cf0539431e0dbac5fc339ff6df75f7d232",
+    ),
+    (
         "20261122141100_key_values.sql",
         "8d730e9a92433a73bec85ac9f53f7d84a2b1cec0a484452fb8b474f9e7ca25ab",
     ),
