@@ -7,12 +7,14 @@ mod deploys;
 mod host;
 mod settings;
 mod trends;
+mod values;
 
 use serde::Serialize;
 
 pub use charts::Range;
 pub(crate) use host::HostMeter;
 pub(crate) use trends::Trends;
+pub use values::{LogLine, Property};
 
 /// One app's line in the list.
 #[derive(Debug, Clone, PartialEq, Serialize)]

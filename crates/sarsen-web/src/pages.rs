@@ -1,206 +1,85 @@
-//! The pages, and the few files that go with them.
+//! The pages: what control tells, put into templates. The templates print and decide nothing.
 
-mod view;
+pub(crate) mod apps;
+mod chart;
+pub(crate) mod config;
+pub(crate) mod deploys;
+mod files;
+pub(crate) mod frame;
+pub(crate) mod host;
+pub(crate) mod logs;
+pub(crate) mod overview;
+pub(crate) mod runs;
+pub(crate) mod settings;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
 
 use askama::Template;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse, Response};
 use sarsen_control::{Failure, Outcome};
-use sarsen_domain::{BuildId, BuildStatus};
 
-use crate::Web;
 use crate::ansi;
 use crate::visit::{Viewer, Visit};
-use crate::words::now;
-use view::{AppRow, BuildRow, InstanceRow, ReleaseRow};
+use frame::Frame;
 
-const STYLE: &str = include_str!("../../../templates/style.css");
-const ICON: &str = include_str!("../../../templates/icon.svg");
-
-#[derive(Template)]
-#[template(path = "apps.html")]
-struct AppsPage {
-    viewer: String,
-    csrf: String,
-    apps: Vec<AppRow>,
-    docker_down: bool,
-    busy: bool,
-}
-
-#[derive(Template)]
-#[template(path = "app.html")]
-struct AppPage {
-    viewer: String,
-    csrf: String,
-    app: AppRow,
-    urls: Vec<String>,
-    instances: Vec<InstanceRow>,
-    releases: Vec<ReleaseRow>,
-    builds: Vec<BuildRow>,
-    busy: bool,
-}
-
-#[derive(Template)]
-#[template(path = "build.html")]
-struct BuildPage {
-    viewer: String,
-    csrf: String,
-    app: String,
-    build: BuildRow,
-    log: String,
-    omitted: u64,
-    busy: bool,
-}
+pub(crate) use files::{icon, script, style};
 
 #[derive(Template)]
 #[template(path = "message.html")]
 struct MessagePage {
-    viewer: String,
-    csrf: String,
-    title: &'static str,
+    frame: Frame,
+    title: String,
     text: String,
     /// Something to type.
     command: &'static str,
-    busy: bool,
-}
-
-pub(crate) async fn apps(visit: Visit, State(web): State<Web>) -> Response {
-    let page = async {
-        let (apps, pulse) = tokio::join!(web.control.overview(), web.control.pulse());
-        let mut apps = apps?;
-        apps.retain(|app| visit.viewer.actor.sees(&app.name));
-        let apps: Vec<_> = apps.iter().map(|app| AppRow::new(app, now())).collect();
-        Ok(AppsPage {
-            viewer: visit.viewer.name,
-            csrf: visit.viewer.csrf,
-            busy: apps.iter().any(|app| app.deploying),
-            apps,
-            docker_down: !pulse.engine,
-        })
-    };
-    show(page.await)
-}
-
-pub(crate) async fn app(visit: Visit, State(web): State<Web>) -> Response {
-    let name = match visit.app() {
-        Ok(app) => app.clone(),
-        Err(response) => return response,
-    };
-    let viewer = visit.viewer;
-    let details = match web.control.app_details(&name).await {
-        Ok(Some(details)) => details,
-        Ok(None) => return missing(&viewer, "app"),
-        Err(failure) => return broken(&failure),
-    };
-    let now = now();
-    show(Ok(AppPage {
-        viewer: viewer.name,
-        csrf: viewer.csrf,
-        busy: details.overview.deploying,
-        app: AppRow::new(&details.overview, now),
-        urls: details.urls,
-        instances: details
-            .instances
-            .iter()
-            .map(|line| InstanceRow::new(line, now))
-            .collect(),
-        releases: details
-            .releases
-            .iter()
-            .map(|release| ReleaseRow::new(release, now))
-            .collect(),
-        builds: details
-            .builds
-            .iter()
-            .map(|build| BuildRow::new(build, now))
-            .collect(),
-    }))
-}
-
-pub(crate) async fn build(
-    visit: Visit,
-    State(web): State<Web>,
-    Path((_, build)): Path<(String, String)>,
-) -> Response {
-    let viewer = visit.viewer.clone();
-    let (Ok(app), Ok(id)) = (visit.app().cloned(), BuildId::parse(&build)) else {
-        return missing(&viewer, "build");
-    };
-    match web.control.build_details(&app, &id).await {
-        Ok(Some(details)) => show(Ok(BuildPage {
-            viewer: viewer.name,
-            csrf: viewer.csrf,
-            app: app.to_string(),
-            busy: details.build.status == BuildStatus::Running,
-            build: BuildRow::new(&details.build, now()),
-            log: ansi::plain(&details.log),
-            omitted: details.omitted / 1024,
-        })),
-        Ok(None) => missing(&viewer, "build"),
-        Err(failure) => broken(&failure),
-    }
 }
 
 pub(crate) async fn nowhere(visit: Visit) -> Response {
     missing(&visit.viewer, "page")
 }
 
-/// Long enough to spare requests, short enough for an upgrade to be seen.
-const A_WHILE: &str = "max-age=300";
-
-pub(crate) async fn style() -> Response {
-    let headers = [
-        (CONTENT_TYPE, "text/css; charset=utf-8"),
-        (CACHE_CONTROL, A_WHILE),
-    ];
-    (headers, STYLE).into_response()
-}
-
-pub(crate) async fn icon() -> Response {
-    (
-        [(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, A_WHILE)],
-        ICON,
-    )
-        .into_response()
-}
-
 /// What everybody without a session sees.
 pub(crate) fn denied() -> Response {
-    message(StatusCode::UNAUTHORIZED, &MessagePage {
-        viewer: String::new(),
-        csrf: String::new(),
-        title: "Not signed in",
-        text: "This page is for people with a link, which works once and within 15 minutes. To get one, run this on \
-               the host, or over ssh with your key:"
-            .to_owned(),
-        command: "sarsen dashboard:login",
-        busy: false,
-    })
+    message(
+        StatusCode::UNAUTHORIZED,
+        &MessagePage {
+            frame: Frame::bare(),
+            title: "Not signed in".to_owned(),
+            text: "This page is for people with a link, which works once and within 15 minutes. To get one, run this \
+                   on the host, or over ssh with your key:"
+                .to_owned(),
+            command: "sarsen dashboard:login",
+        },
+    )
 }
 
 pub(crate) fn missing(viewer: &Viewer, what: &str) -> Response {
-    let text = format!("There is no such {what}.");
-    refused(StatusCode::NOT_FOUND, Some(viewer), "Not found", text)
+    say(viewer, StatusCode::NOT_FOUND, "Not found", &format!("There is no such {what}."))
 }
 
-/// A page that says why there is no other.
+/// Something to tell somebody who is signed in.
+pub(crate) fn say(viewer: &Viewer, status: StatusCode, title: &str, text: &str) -> Response {
+    refused(status, Some(viewer), title, text.to_owned())
+}
+
+/// What the gate has against a request, of whoever it is.
 pub(crate) fn refused(
     status: StatusCode,
     viewer: Option<&Viewer>,
-    title: &'static str,
+    title: &str,
     text: String,
 ) -> Response {
     message(
         status,
         &MessagePage {
-            viewer: viewer.map(|viewer| viewer.name.clone()).unwrap_or_default(),
-            csrf: viewer.map(|viewer| viewer.csrf.clone()).unwrap_or_default(),
-            title,
+            frame: viewer.map_or_else(Frame::bare, Frame::of),
+            title: title.to_owned(),
             text,
             command: "",
-            busy: false,
         },
     )
 }
@@ -210,12 +89,10 @@ pub(crate) fn broken(failure: &Failure) -> Response {
     message(
         StatusCode::INTERNAL_SERVER_ERROR,
         &MessagePage {
-            viewer: String::new(),
-            csrf: String::new(),
-            title: "Something is wrong",
+            frame: Frame::bare(),
+            title: "Something is wrong".to_owned(),
             text: failure.message.clone(),
             command: "sarsen doctor",
-            busy: false,
         },
     )
 }
@@ -223,6 +100,15 @@ pub(crate) fn broken(failure: &Failure) -> Response {
 fn show(page: Outcome<impl Template>) -> Response {
     match page {
         Ok(page) => render(&page),
+        Err(failure) => broken(&failure),
+    }
+}
+
+/// A page of something that may not be there.
+fn found(visit: &Visit, page: Outcome<Option<impl Template>>) -> Response {
+    match page {
+        Ok(Some(page)) => render(&page),
+        Ok(None) => missing(&visit.viewer, "app, or nothing of that name in it"),
         Err(failure) => broken(&failure),
     }
 }
@@ -239,4 +125,50 @@ fn render(page: &impl Template) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// A log as HTML, a span a line.
+fn lines(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() * 2);
+    for line in ansi::lines(text.strip_suffix('\n').unwrap_or(text)) {
+        html.push_str("<span class=\"l\">");
+        spans(&line, &mut html);
+        html.push_str("\n</span>");
+    }
+    if text.is_empty() { String::new() } else { html }
+}
+
+/// One line as HTML.
+fn with_colours(text: &str) -> String {
+    let mut html = String::new();
+    for line in ansi::lines(text) {
+        spans(&line, &mut html);
+    }
+    html
+}
+
+fn spans(line: &[ansi::Span], html: &mut String) {
+    for span in line {
+        let text = escaped(&span.text);
+        // Writing to a string does not fail.
+        let _ = match span.class.is_empty() {
+            true => write!(html, "{text}"),
+            false => write!(html, "<span class=\"{}\">{text}</span>", span.class),
+        };
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            other => html.push(other),
+        }
+    }
+    html
 }

@@ -58,13 +58,34 @@ async fn for_form(
         .map(|(_, path)| path.as_str());
     let back = back.filter(|path| is_local(path)).unwrap_or("/").to_owned();
     let begun = begin(deed, visit, web, fields);
+    if !wants_json {
+        return lead_back(web, visit, begun, &back).await;
+    }
+    match begun {
+        Ok(id) => wait_for(web, visit, &id, PATIENCE).await,
+        Err(failure) => api::error(StatusCode::BAD_REQUEST, &failure.message),
+    }
+}
+
+/// Carries out an order of a page's own, and leads back to it.
+pub(crate) async fn carry_out(web: &Web, visit: &Visit, order: Order, back: &str) -> Response {
+    let begun = web.control.begin_run_of(&visit.viewer.web, order);
+    lead_back(web, visit, begun, back).await
+}
+
+/// To the page that asked, when the command has ended soon; else to the command's own.
+async fn lead_back(
+    web: &Web,
+    visit: &Visit,
+    begun: Result<String, Failure>,
+    back: &str,
+) -> Response {
     let run = match begun {
         Ok(id) => {
             web.control
                 .await_run(&visit.viewer.web, &id, PATIENCE)
                 .await
         }
-        Err(failure) if wants_json => return api::error(StatusCode::BAD_REQUEST, &failure.message),
         Err(failure) => {
             let status = StatusCode::BAD_REQUEST;
             return pages::refused(
@@ -83,9 +104,6 @@ async fn for_form(
             "The command is not remembered any more.".to_owned(),
         );
     };
-    if wants_json {
-        return answer(&run);
-    }
     let to = if run.state == RunState::Running {
         format!("/runs/{}", run.id)
     } else {

@@ -89,6 +89,7 @@ macro_rules! routes {
 
 const LIST: Need = Need::May(Action::List);
 const READ: Need = Need::May(Action::Read);
+const INSIDE: Need = Need::May(Action::Inside);
 const HOST: Need = Need::May(Action::Host);
 const OWN: Need = Need::May(Action::Own);
 
@@ -109,6 +110,7 @@ fn open() -> impl IntoIterator<Item = Route> {
         File Get "/healthz" Need::Nothing, "Health, in the open on loopback only", metrics::health;
         File Get "/metrics" Need::Nothing, "Metrics, in the open on loopback only", metrics::metrics;
         File Get "/style.css" Need::Nothing, "The style sheet", pages::style;
+        File Get "/script.js" Need::Nothing, "The script", pages::script;
         File Get "/icon.svg" Need::Nothing, "The icon", pages::icon;
     }
 }
@@ -117,9 +119,29 @@ fn open() -> impl IntoIterator<Item = Route> {
 fn pages() -> impl IntoIterator<Item = Route> {
     routes! {
         Page Post "/logout" LIST, "Signs out", door::logout;
-        Page Get "/" LIST, "All apps", pages::apps;
-        Page Get "/apps/{app}" READ, "One app", pages::app;
-        Page Get "/apps/{app}/builds/{build}" READ, "One build", pages::build;
+        Page Get "/" LIST, "All apps", pages::apps::apps;
+        Page Get "/new" HOST, "Makes an app", pages::apps::new;
+        Page Get "/apps/{app}" READ, "One app", pages::overview::app;
+        Page Get "/apps/{app}/compare" READ, "Two releases side by side", pages::overview::compare;
+        Page Get "/apps/{app}/deploys" READ, "Deploys and releases", pages::deploys::deploys;
+        Page Get "/apps/{app}/deploys/{build}" READ, "One deploy", pages::deploys::deploy;
+        Page Get "/apps/{app}/builds/{build}" READ, "One deploy, by the name it had before", pages::deploys::old;
+        Page Get "/apps/{app}/logs" READ, "Logs", pages::logs::logs;
+        Page Get "/apps/{app}/config" READ, "Config vars by name", pages::config::config;
+        Page Post "/apps/{app}/config/review" INSIDE, "Shows what an edit would change", pages::config::review;
+        Page Post "/apps/{app}/config/save" INSIDE, "Saves an edit", pages::config::save;
+        Page Get "/apps/{app}/domains" READ, "Domains and TLS", pages::settings::domains;
+        Page Get "/apps/{app}/scale" READ, "Processes and their limits", pages::settings::scale;
+        Page Get "/apps/{app}/addons" READ, "Services of addons", pages::settings::addons;
+        Page Get "/apps/{app}/cron" READ, "Scheduled tasks", pages::settings::cron;
+        Page Get "/apps/{app}/storage" READ, "Mounts", pages::settings::storage;
+        Page Get "/apps/{app}/run" READ, "Runs a command once", pages::settings::run;
+        Page Get "/apps/{app}/settings" READ, "Settings", pages::settings::settings;
+        Page Get "/host" READ, "Services, and what apps hold on the disk", pages::host::services;
+        Page Get "/host/plugins" READ, "Plugins", pages::host::plugins;
+        Page Get "/host/keys" HOST, "Keys, tokens, sessions", pages::host::keys;
+        Page Get "/host/audit" READ, "The audit log", pages::host::audit;
+        Page Get "/runs/{id}" LIST, "A command that was begun", pages::runs::run;
         File Get "/apps/{app}/deploys/{build}/log" READ, "The log of a deploy, as a file", runs::build_log;
         Page Post "/runs/{id}/stop" LIST, "Stops a command", runs::stop;
     }
