@@ -17,7 +17,8 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
-    (REFERRER_POLICY, "no-referrer"),
+    // Not no-referrer: a browser would call the origin of our own forms null.
+    (REFERRER_POLICY, "same-origin"),
 ];
 
 pub(crate) async fn protect(request: Request, next: Next) -> Response {

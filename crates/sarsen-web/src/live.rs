@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::http::header::{HeaderMap, RETRY_AFTER};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -104,11 +104,12 @@ where
         .into_response()
 }
 
-/// The id of the last event that the browser has.
-fn last_id(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get("last-event-id")
-        .and_then(|value| value.to_str().ok())
+/// The id of the last event that the browser has. A page that holds the beginning already says so with `?after=ID`.
+fn last_id<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    let known = headers.get("last-event-id");
+    let fields = uri.query().unwrap_or_default().split('&');
+    let asked = || fields.filter_map(|field| field.strip_prefix("after=")).next();
+    known.and_then(|value| value.to_str().ok()).or_else(asked)
 }
 
 /// An event with a value as JSON.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use sarsen_control::board::DeployBoard;
@@ -33,12 +33,13 @@ pub(crate) async fn stream(
     State(web): State<Web>,
     Path((_, build)): Path<(String, String)>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Response {
     let missing = || (StatusCode::NOT_FOUND, "There is no such build\n").into_response();
     let (Ok(app), Ok(build)) = (visit.app(), BuildId::parse(&build)) else {
         return missing();
     };
-    let position = last_id(&headers)
+    let position = last_id(&headers, &uri)
         .and_then(|id| id.parse().ok())
         .unwrap_or(0);
     let Ok(follower) = web.control.follow_build(app, &build, position).await else {

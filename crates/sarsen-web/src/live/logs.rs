@@ -1,7 +1,7 @@
 //! What an app's containers write: the command `logs --tail`, line by line.
 
 use axum::extract::{Query, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::response::sse::Event;
 use sarsen_control::{Front, Io, Output, Request, outlets};
@@ -42,12 +42,13 @@ pub(crate) async fn stream(
     State(web): State<Web>,
     Query(wanted): Query<Wanted>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Response {
     let app = match visit.app() {
         Ok(app) => app.clone(),
         Err(response) => return response,
     };
-    let since = last_id(&headers).map(str::to_owned);
+    let since = last_id(&headers, &uri).map(str::to_owned);
     let before = wanted.num.unwrap_or(FIRST).min(AFTER_A_BREAK);
     let before = if since.is_some() {
         AFTER_A_BREAK

@@ -1,7 +1,7 @@
 //! What a command writes, and its end.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use sarsen_control::{Control, RunState, WebActor};
@@ -28,6 +28,7 @@ pub(crate) async fn stream(
     State(web): State<Web>,
     Path(id): Path<String>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Response {
     let actor = visit.viewer.web.clone();
     let Some(mut changes) = web.control.run_changes(&actor, &id) else {
@@ -35,7 +36,7 @@ pub(crate) async fn stream(
         return (StatusCode::NOT_FOUND, text).into_response();
     };
     changes.mark_changed();
-    let position = last_id(&headers)
+    let position = last_id(&headers, &uri)
         .and_then(|id| id.parse().ok())
         .unwrap_or(0);
     let following = Following {
