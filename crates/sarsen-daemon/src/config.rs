@@ -17,7 +17,7 @@ use sarsen_router::UnknownName;
 use sarsen_runtime::BuildEngine;
 
 pub use layers::{Origin, Sources};
-pub use values::{Bytes, Cpus, LogFile, LogFormat, LogLevel, Mode, Proxies};
+pub use values::{Backends, Bytes, Cpus, DnsPlace, LogFile, LogFormat, LogLevel, Mode, Proxies};
 
 /// Where the file is looked for when nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/sarsen/sarsen.toml";
@@ -39,6 +39,8 @@ pub struct Config {
     pub acme: AcmeConfig,
     pub web: WebConfig,
     pub docker: DockerConfig,
+    pub registry: RegistryConfig,
+    pub dns: DnsConfig,
     pub build: BuildConfig,
     pub deploy: DeployConfig,
     pub log: LogConfig,
@@ -122,6 +124,21 @@ pub struct DockerConfig {
     pub build_engine: BuildEngine,
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RegistryConfig {
+    pub backends: Backends,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct DnsConfig {
+    pub listen: Vec<DnsPlace>,
+    pub domain: String,
+    pub ttl: Duration,
+    pub forward: bool,
+    pub upstream: Vec<SocketAddr>,
+    pub apps: bool,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildConfig {
     pub stack_image: String,
@@ -198,6 +215,8 @@ impl Default for Config {
                 socket: "/var/run/docker.sock".into(),
                 build_engine: BuildEngine::Auto,
             },
+            registry: RegistryConfig::default(),
+            dns: DnsConfig::default(),
             build: BuildConfig::default(),
             deploy: DeployConfig { keep_releases: 10 },
             log: LogConfig {
@@ -249,6 +268,19 @@ impl Default for HttpConfig {
             udp_idle_timeout: usual.udp_idle_timeout,
             access_log: Some(LogFile(PathBuf::from("logs/access.log"))),
             access_log_max: Bytes(100 << 20),
+        }
+    }
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            listen: vec![DnsPlace::Bridge(53)],
+            domain: "sarsen".to_owned(),
+            ttl: Duration::from_secs(1),
+            forward: true,
+            upstream: Vec::new(),
+            apps: true,
         }
     }
 }
@@ -313,6 +345,9 @@ impl Config {
             }
         }
         found.extend(self.web.contradictions(&self.https));
+        if !self.dns.forward && !self.dns.upstream.is_empty() {
+            found.push("dns.upstream names servers that dns.forward = false never asks".to_owned());
+        }
         if self.build.silence_limit > self.build.time_limit {
             found.push(
                 "build.silence_limit is longer than build.time_limit, so it would never count"

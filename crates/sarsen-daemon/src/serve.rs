@@ -6,6 +6,8 @@ mod handed;
 mod listeners;
 mod logging;
 mod machine;
+mod names;
+mod outside;
 mod signals;
 
 use std::fmt;
@@ -107,6 +109,7 @@ async fn start(
     let listeners = Listeners::open(config, handed).await?;
     let mut daemon = Daemon::build(config, house, &listeners, proxies).await?;
     let mut components = Components::new(daemon.shutdown.clone());
+    start_discovery(&mut daemon, &mut components).await?;
     start_behind(&daemon, &mut components).await?;
     let socket_file = start_doors(&mut daemon, listeners, &mut components);
     tracing::info!("ready");
@@ -164,6 +167,20 @@ async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()
             .clone()
             .keep_schedule(Control::wall_clock(), token()),
     );
+    Ok(())
+}
+
+/// Starts what tells others of the catalog.
+async fn start_discovery(daemon: &mut Daemon, components: &mut Components) -> Result<()> {
+    let token = || daemon.shutdown.clone();
+    if let Some(names) = daemon.names.take() {
+        let listeners = names.open().await?;
+        components.start("the name server", names.run(listeners, token()));
+    }
+    for backend in std::mem::take(&mut daemon.backends) {
+        let publisher = outside::publisher(&daemon.registry, backend);
+        components.start("the publisher of services", publisher.run(token()));
+    }
     Ok(())
 }
 

@@ -26,7 +26,10 @@ pub use phase::{Phase, PhaseTask};
 pub use plan::{AppSettings, CheckMode, DeployPlan, PlannedInstance};
 pub use start::{Candidate, Created, OnCreated, Started};
 
+use std::net::IpAddr;
+
 use sarsen_runtime::Runtime;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 /// What is the same for every app.
@@ -36,6 +39,8 @@ pub struct DeploySettings {
     pub owner: String,
     /// Where clean-up that outlives its caller runs; the daemon waits for it at its end.
     pub tasks: TaskTracker,
+    /// The name servers that containers ask from now on; none means the host's.
+    pub name_servers: watch::Receiver<Vec<IpAddr>>,
 }
 
 impl DeploySettings {
@@ -44,6 +49,8 @@ impl DeploySettings {
         Self {
             owner: owner.into(),
             tasks: TaskTracker::new(),
+            // Nobody will say otherwise.
+            name_servers: watch::channel(Vec::new()).1,
         }
     }
 }
@@ -59,5 +66,10 @@ impl Deployer {
     /// A deployer on this engine.
     pub fn new(runtime: Runtime, settings: DeploySettings) -> Self {
         Self { runtime, settings }
+    }
+
+    /// The name servers of a container that is made now.
+    pub(crate) fn name_servers(&self) -> Vec<IpAddr> {
+        self.settings.name_servers.borrow().clone()
     }
 }

@@ -194,6 +194,7 @@ impl Deployer {
 
     fn run_spec(&self, release: &Release, settings: &AppSettings, run: &RunSpec) -> ContainerSpec {
         let mut spec = spec::of_one_off(release, settings, &self.settings.owner);
+        spec.name_servers = self.name_servers();
         let is_detached = run.mode == RunMode::Detached;
         let attachment = if is_detached {
             Attachment::Detached

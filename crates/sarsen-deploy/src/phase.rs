@@ -105,6 +105,7 @@ impl Deployer {
         let release = task.release;
         let image = self.runtime.image(&release.image).await?;
         let mut spec = spec::of_one_off(release, task.settings, &self.settings.owner);
+        spec.name_servers = self.name_servers();
         let number: u32 = rand::rng().random_range(100_000..1_000_000);
         let dyno = format!("{}.{number}", task.phase);
         spec.name = Some(spec::name(&format!("{}.run.{dyno}", release.app))?);

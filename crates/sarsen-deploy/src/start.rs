@@ -190,7 +190,8 @@ impl Attempt<'_> {
     async fn bring_up_one(&self, instance: &PlannedInstance) -> Result<Started, DeployError> {
         self.check_cancelled()?;
         let owner = &self.deployer.settings.owner;
-        let (name, spec) = spec::of_instance(&self.plan, instance, &self.image, owner)?;
+        let (name, mut spec) = spec::of_instance(&self.plan, instance, &self.image, owner)?;
+        spec.name_servers = self.deployer.name_servers();
         let container = self.deployer.runtime.create(&spec).await?;
         push(&self.made, &container);
         let created = Created {

@@ -5,10 +5,12 @@
 //! registered by whoever knows of them ([`Registry::register_external`]). Checks, ours and others', decide which
 //! instances belong into answers.
 
+mod backend;
 mod book;
 mod catalog;
 mod check;
 mod checks;
+mod dns;
 mod externals;
 mod follow;
 mod ledger;
@@ -17,8 +19,13 @@ mod registry;
 mod rules;
 mod tags;
 
+pub use backend::{
+    Backend, BackendError, BackendUri, CheckDefinition, Checking, Credentials, Entry, Lifetime, Mark, Publisher,
+    PublisherSettings, RegistryBackend, TlsFiles,
+};
 pub use catalog::{Catalog, Instance, Node, Place, Scope, Source, Weights};
 pub use check::{Check, CheckSpec, CheckStatus, HttpProbe, Probe};
+pub use dns::{Dns, DnsError, DnsListener, DnsSettings, Upstreams, fallbacks};
 pub use externals::{CheckRegistration, OtherChecks, Registration};
 pub use ledger::Deregister;
 pub use registry::{Registry, RegistryError, RegistrySettings};

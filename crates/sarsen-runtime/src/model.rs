@@ -72,6 +72,8 @@ pub struct ContainerSpec {
     pub auto_remove: bool,
     /// The network it is on instead of the engine's default one.
     pub network: Option<NetworkPlace>,
+    /// The name servers it asks, the first one first; empty means the host's.
+    pub name_servers: Vec<IpAddr>,
     /// What docker's flags ask of it, laid over all the rest but our own labels.
     pub flags: ContainerSettings,
 }
@@ -85,6 +87,8 @@ pub struct NetworkInfo {
     pub scope: String,
     pub internal: bool,
     pub ipv6: bool,
+    /// The host's own address on it.
+    pub gateway: Option<IpAddr>,
     pub labels: BTreeMap<String, String>,
     /// RFC 3339.
     pub created_at: String,

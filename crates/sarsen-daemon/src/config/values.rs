@@ -6,6 +6,7 @@ use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use sarsen_domain::Domain;
+use sarsen_registry::BackendUri;
 use sarsen_router::{TrustedProxies, UnknownName};
 use sarsen_runtime::BuildEngine;
 use tracing_subscriber::EnvFilter;
@@ -65,6 +66,18 @@ pub struct LogLevel(pub String);
 pub struct Proxies {
     text: Vec<String>,
     parsed: TrustedProxies,
+}
+
+/// Registries outside: `consul://127.0.0.1:8500`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backends(pub Vec<BackendUri>);
+
+/// Where names are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DnsPlace {
+    /// The host's address on Docker's default network.
+    Bridge(u16),
+    Address(SocketAddr),
 }
 
 impl Raw {
@@ -163,6 +176,41 @@ impl Setting for Proxies {
 
     fn show(&self) -> String {
         list(self.text.iter().map(|item| quoted(item)))
+    }
+}
+
+impl Setting for Backends {
+    fn read(raw: &Raw) -> Result<Self, String> {
+        // One address can hold commas.
+        let items: Vec<&str> = match raw {
+            Raw::Many(items) => items.iter().map(String::as_str).collect(),
+            Raw::One(text) => text.split_whitespace().collect(),
+        };
+        let parsed = items.into_iter().map(BackendUri::parse);
+        parsed.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn show(&self) -> String {
+        list(self.0.iter().map(|uri| quoted(&uri.to_string())))
+    }
+}
+
+impl Word for DnsPlace {
+    const ALLOWED: &'static str =
+        "an address and a port, such as \"10.0.0.5:53\", or \"bridge:53\" for Docker's own network";
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("bridge:") {
+            Some(port) => <u16 as Word>::parse(port).map(Self::Bridge),
+            None => text.parse().ok().map(Self::Address),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Bridge(port) => quoted(&format!("bridge:{port}")),
+            Self::Address(address) => quoted(&address.to_string()),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use sarsen_control::{AcmeSettings, Control, ControlSettings, Parts};
 use sarsen_deploy::{DeploySettings, Deployer};
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
-use sarsen_registry::{Host, Registry, RegistrySettings};
+use sarsen_registry::{Backend, Host, Registry, RegistrySettings};
 use sarsen_router::{AccessLog, AcmeIssuer, Router, RouterSettings};
 use sarsen_runtime::{DockerRuntime, Runtime};
 use sarsen_ssh::{SshServer, SshSettings};
@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listeners::Listeners;
-use super::machine;
+use super::names::Names;
+use super::{machine, outside};
 use crate::config::{Bytes, Config, SshConfig};
 use crate::house::House;
 
@@ -45,6 +46,10 @@ pub(super) struct Daemon {
     /// Work that outlives the command that began it.
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
+    /// Taken when it starts; none when nobody is to be answered.
+    pub(super) names: Option<Names>,
+    /// The registries outside, taken when they are published to.
+    pub(super) backends: Vec<Backend>,
     ssh: Vec<SshServer<Control>>,
     /// Nobody else may work in the data folder while we do.
     _house: House,
@@ -72,9 +77,12 @@ impl Daemon {
         )
         .await?;
         let router = Router::new(router_settings(config)?);
+        let backends = outside::open(&config.registry, &owner)?;
+        let names = Names::new(registry.clone(), &config.dns)?;
         let deploy = DeploySettings {
             owner: owner.clone(),
             tasks: tasks.clone(),
+            name_servers: names.for_apps(),
         };
         let control = Control::new(Parts {
             store: store.clone(),
@@ -106,6 +114,8 @@ impl Daemon {
             control,
             tasks,
             shutdown,
+            names: Some(names),
+            backends,
             ssh,
             _house: house,
         })

@@ -267,6 +267,11 @@ fn apply_network(flags: &ContainerSettings, body: &mut ContainerCreateBody, host
         }
     };
     host.network_mode = mode.or(host.network_mode.take());
+    // The engine refuses name servers of one's own in somebody else's network.
+    let shares = |mode: &String| mode.starts_with("container:");
+    if host.network_mode.as_ref().is_some_and(shares) {
+        host.dns = None;
+    }
     let links = flags.links.iter();
     let links = links.map(|link| format!("{}:{}", link.container, link.alias));
     let links: Vec<_> = links.collect();

@@ -87,7 +87,14 @@ impl DockerRuntime {
 }
 
 fn info(network: Network) -> NetworkInfo {
+    let ranges = network.ipam.and_then(|ipam| ipam.config);
+    let mut gateways = ranges.into_iter().flatten().filter_map(|range| {
+        let gateway = range.gateway?;
+        // With a prefix length on some engines.
+        gateway.split('/').next()?.parse().ok()
+    });
     NetworkInfo {
+        gateway: gateways.next(),
         id: network.id.unwrap_or_default(),
         name: network.name.unwrap_or_default(),
         driver: network.driver.unwrap_or_default(),

@@ -102,6 +102,8 @@ fn host_config(spec: &ContainerSpec) -> HostConfig {
         log_config: spec.log_max_size.as_deref().map(log_config),
         auto_remove: Some(spec.auto_remove),
         network_mode: spec.network.as_ref().map(|place| place.network.clone()),
+        dns: (!spec.name_servers.is_empty())
+            .then(|| spec.name_servers.iter().map(ToString::to_string).collect()),
         ..HostConfig::default()
     }
 }

@@ -24,6 +24,7 @@ impl State {
             scope: "local".to_owned(),
             internal: false,
             ipv6: false,
+            gateway: None,
             labels: labels.iter().cloned().collect(),
             created_at: now_text(),
         };

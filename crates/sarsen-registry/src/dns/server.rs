@@ -1,0 +1,227 @@
+//! The sockets: UDP, and TCP for what does not fit there.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::op::ResponseCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::wire::{Incoming, Question, Transport};
+use super::{Dns, DnsError};
+
+/// A connection that is silent for so long is closed.
+const SILENCE: Duration = Duration::from_secs(10);
+/// After a socket has failed.
+const PAUSE: Duration = Duration::from_millis(50);
+const LARGEST: usize = 65_535;
+/// UDP and TCP must share a port; one that is free for the first may be taken for the second.
+const TRIES: usize = 16;
+
+/// An open port, for UDP and TCP.
+pub struct DnsListener {
+    udp: UdpSocket,
+    tcp: TcpListener,
+    address: SocketAddr,
+}
+
+/// What becomes of a message.
+enum Verdict {
+    Send(Vec<u8>),
+    /// To be passed on.
+    Forward(Box<Question>),
+    Ignore,
+}
+
+impl DnsListener {
+    /// Opens a port; 0 is any.
+    pub async fn bind(address: SocketAddr) -> Result<Self, DnsError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match open(address).await {
+                Ok(listener) => return Ok(listener),
+                Err(_) if address.port() == 0 && tried < TRIES => {}
+                Err(error) => {
+                    let advice = advice(&error);
+                    return Err(DnsError::Bind {
+                        address,
+                        error,
+                        advice,
+                    });
+                }
+            }
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn open(address: SocketAddr) -> io::Result<DnsListener> {
+    let tcp = TcpListener::bind(address).await?;
+    let address = tcp.local_addr()?;
+    let udp = UdpSocket::bind(address).await?;
+    Ok(DnsListener { udp, tcp, address })
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => ": another name server has that port; see 'ss -lunp'",
+        ErrorKind::PermissionDenied => {
+            ": ports below 1024 take root or CAP_NET_BIND_SERVICE; another port works, but not for containers"
+        }
+        ErrorKind::AddrNotAvailable => ": this host has no such address",
+        _ => "",
+    }
+}
+
+impl Dns {
+    /// Answers on a port until `shutdown`.
+    pub async fn serve(&self, listener: DnsListener, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let DnsListener { udp, tcp, address } = listener;
+        let udp = Arc::new(udp);
+        self.arrive(address);
+        tracing::info!("answering DNS on {address}");
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.serve_udp(&udp, &tasks, &shutdown) => {}
+            () = self.serve_tcp(&tcp, &tasks, &shutdown) => {}
+        }
+        self.leave(address);
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    async fn serve_udp(&self, socket: &Arc<UdpSocket>, tasks: &TaskTracker, shutdown: &CancellationToken) {
+        let mut buffer = vec![0; LARGEST];
+        loop {
+            let (length, peer) = match socket.recv_from(&mut buffer).await {
+                Ok(received) => received,
+                Err(error) => {
+                    tracing::debug!(%error, "DNS over UDP");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let bytes = buffer.get(..length).unwrap_or_default();
+            match self.judge(bytes, Transport::Udp, peer.ip()) {
+                Verdict::Send(answer) => send(socket, &answer, peer).await,
+                Verdict::Forward(question) => {
+                    let (dns, socket, bytes) = (self.clone(), Arc::clone(socket), bytes.to_vec());
+                    let forwarding = async move {
+                        if let Some(answer) = dns.forward(&bytes, &question, Transport::Udp).await {
+                            send(&socket, &answer, peer).await;
+                        }
+                    };
+                    let shutdown = shutdown.clone();
+                    tasks.spawn(async move { shutdown.run_until_cancelled(forwarding).await });
+                }
+                Verdict::Ignore => {}
+            }
+        }
+    }
+
+    async fn serve_tcp(&self, listener: &TcpListener, tasks: &TaskTracker, shutdown: &CancellationToken) {
+        loop {
+            // The permit first: who cannot be served waits in the kernel's queue.
+            let permit = Arc::clone(&self.shared.connections).acquire_owned().await;
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let (dns, shutdown) = (self.clone(), shutdown.clone());
+                    tasks.spawn(async move {
+                        let conversation = dns.converse(stream, peer.ip());
+                        let ended = shutdown.run_until_cancelled(conversation).await;
+                        if let Some(Err(error)) = ended {
+                            tracing::debug!(%error, "DNS over TCP");
+                        }
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a DNS connection was not accepted");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// One question after the other, until the other side has no more.
+    async fn converse(&self, mut stream: TcpStream, peer: IpAddr) -> io::Result<()> {
+        loop {
+            let read = async {
+                let length = stream.read_u16().await?;
+                let mut bytes = vec![0; usize::from(length)];
+                stream.read_exact(&mut bytes).await?;
+                Ok::<_, io::Error>(bytes)
+            };
+            let bytes = match timeout(SILENCE, read).await {
+                Ok(Ok(bytes)) => bytes,
+                Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return Ok(()),
+            };
+            let answer = match self.judge(&bytes, Transport::Tcp, peer) {
+                Verdict::Send(answer) => answer,
+                Verdict::Forward(question) => {
+                    let forwarded = self.forward(&bytes, &question, Transport::Tcp).await;
+                    let Some(answer) = forwarded else { return Ok(()) };
+                    answer
+                }
+                Verdict::Ignore => return Ok(()),
+            };
+            let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
+            let whole = [&length.to_be_bytes(), answer.as_slice()].concat();
+            timeout(SILENCE, stream.write_all(&whole)).await??;
+        }
+    }
+
+    fn judge(&self, bytes: &[u8], transport: Transport, peer: IpAddr) -> Verdict {
+        let question = match Incoming::read(bytes, transport) {
+            Incoming::Question(question) => question,
+            Incoming::Reply(reply) => return Verdict::Send(reply),
+            Incoming::Noise => return Verdict::Ignore,
+        };
+        let Some(query) = question.query() else {
+            return Verdict::Ignore;
+        };
+        let recursion = self.shared.forwarder.is_there() && is_near(peer);
+        let answer = self.shared.zone.answer(query, &self.index(), self.host());
+        let bytes = match answer {
+            Some(answer) => question.answer(answer, recursion),
+            None if recursion && question.wants_recursion() => return Verdict::Forward(question),
+            None => question.refuse(ResponseCode::Refused),
+        };
+        bytes.map_or(Verdict::Ignore, Verdict::Send)
+    }
+
+    async fn forward(&self, bytes: &[u8], question: &Question, transport: Transport) -> Option<Vec<u8>> {
+        let shared = &*self.shared;
+        let asked = match shared.forwards.try_acquire() {
+            Ok(_permit) => shared.forwarder.ask(bytes, transport, &self.addresses()).await,
+            Err(_) => None,
+        };
+        asked.or_else(|| question.refuse(ResponseCode::ServFail))
+    }
+}
+
+async fn send(socket: &UdpSocket, answer: &[u8], peer: SocketAddr) {
+    if let Err(error) = socket.send_to(answer, peer).await {
+        tracing::debug!(%error, "a DNS answer to {peer} was not sent");
+    }
+}
+
+/// We ask others only for this host and its networks: a resolver open to everybody is a weapon.
+fn is_near(peer: IpAddr) -> bool {
+    match peer.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
