@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::client;
 use crate::config::{DEFAULT_SOCKET, Loaded, Sources};
 use crate::vars::Vars;
-use crate::{doctor, plugn, serve, setup};
+use crate::{doctor, plugn, registrator, serve, setup};
 use options::Options;
 
 pub use options::NamedKey;
@@ -50,6 +50,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
         Some((word, rest)) if word == "serve" => {
             with_config(SERVE, rest, vars, |loaded, _| serve::run(loaded, vars))
         }
+        Some((word, rest)) if word == "registrator" => registrator::run(rest, vars),
         Some((word, rest)) if word == ENTRY => match rest {
             [fingerprint] => client::visit(socket, fingerprint, &environment),
             _ => misused("Usage: sarsen ssh-entry FINGERPRINT (sshd runs it: see docs/ssh.md)"),

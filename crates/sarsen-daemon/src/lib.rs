@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod house;
 mod plugn;
 pub mod probe;
+mod registrator;
 pub mod serve;
 pub mod setup;
 pub mod socket;

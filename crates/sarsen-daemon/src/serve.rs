@@ -4,8 +4,8 @@ mod assemble;
 mod components;
 mod handed;
 mod listeners;
-mod logging;
-mod machine;
+pub(crate) mod logging;
+pub(crate) mod machine;
 mod names;
 mod outside;
 mod signals;
@@ -28,7 +28,7 @@ pub(crate) use assemble::{make_roots, repo_settings};
 use components::Components;
 use handed::Handed;
 use listeners::{Listeners, SocketFile};
-use signals::Signals;
+pub(crate) use signals::Signals;
 
 /// Before requests are taken, what runs already should be known: at most so long.
 const CATALOG_PATIENCE: Duration = Duration::from_secs(3);

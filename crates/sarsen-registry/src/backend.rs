@@ -54,6 +54,9 @@ pub trait RegistryBackend: Send + Sync + 'static {
     /// What is left of an entry in the form of this registry: the same that [`RegistryBackend::owned`] tells of it.
     fn shape(&self, entry: Entry) -> Entry;
 
+    /// Whether an entry says how the service is. Where none does, only services that are well have one.
+    fn tells_health(&self) -> bool;
+
     /// All it holds under our mark.
     async fn owned(&self) -> Result<Vec<Entry>, BackendError>;
 
@@ -98,7 +101,9 @@ impl Mark {
             return false;
         };
         let id = id.strip_suffix(":udp").unwrap_or(id);
-        let parts = id.strip_prefix(host).and_then(|rest| rest.strip_prefix(':'));
+        let parts = id
+            .strip_prefix(host)
+            .and_then(|rest| rest.strip_prefix(':'));
         let Some((container, port)) = parts.and_then(|rest| rest.rsplit_once(':')) else {
             return false;
         };

@@ -47,7 +47,9 @@ pub struct DnsSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
     /// The domain is none.
-    #[error("{0} cannot be the domain of services: use something like \"sarsen\" or \"service.example.com\"")]
+    #[error(
+        "{0} cannot be the domain of services: use something like \"sarsen\" or \"service.example.com\""
+    )]
     Domain(String),
     /// The port is not to be had.
     #[error("cannot answer DNS on {address}: {error}{advice}")]
@@ -129,7 +131,9 @@ impl Dns {
 
     fn arrive(&self, address: SocketAddr) {
         let addresses = self.shared.addresses.lock();
-        addresses.unwrap_or_else(PoisonError::into_inner).push(address);
+        addresses
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(address);
     }
 
     fn leave(&self, address: SocketAddr) {

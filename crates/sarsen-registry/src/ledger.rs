@@ -17,6 +17,9 @@ const TOMBSTONE_LIFE: i64 = 60_000_000_000;
 /// A container that was asked to stop and still runs after so many nanoseconds has other plans: it counts again.
 pub(crate) const DRAIN_LIMIT: i64 = 15 * 60 * 1_000_000_000;
 
+/// The kind of the condition of a container that was asked to stop.
+pub(crate) const DRAINING: &str = "_draining";
+
 /// One service of a container, and the check that the container asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Offer {
@@ -86,7 +89,7 @@ impl Life {
     /// What the engine says, and that it is about to end.
     pub(crate) fn conditions(&self) -> impl Iterator<Item = Condition> {
         let draining = self.is_draining().then(|| Condition {
-            kind: "_draining",
+            kind: DRAINING,
             name: "Draining",
             status: CheckStatus::Critical,
             output: "The container was asked to stop".to_owned(),

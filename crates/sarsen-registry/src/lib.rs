@@ -20,8 +20,8 @@ mod rules;
 mod tags;
 
 pub use backend::{
-    Backend, BackendError, BackendUri, CheckDefinition, Checking, Credentials, Entry, Lifetime, Mark, Publisher,
-    PublisherSettings, RegistryBackend, TlsFiles,
+    Backend, BackendError, BackendUri, CheckDefinition, Checking, Credentials, Entry, Lifetime,
+    Mark, Publisher, PublisherSettings, RegistryBackend, TlsFiles,
 };
 pub use catalog::{Catalog, Instance, Node, Place, Scope, Source, Weights};
 pub use check::{Check, CheckSpec, CheckStatus, HttpProbe, Probe};

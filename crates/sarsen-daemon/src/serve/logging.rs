@@ -8,7 +8,7 @@ use tracing_subscriber::fmt::Subscriber;
 
 use crate::config::{LogConfig, LogFormat};
 
-pub(super) fn start(config: &LogConfig) -> Result<()> {
+pub(crate) fn start(config: &LogConfig) -> Result<()> {
     let filter = EnvFilter::try_new(&config.level.0).context("log.level")?;
     let lines = Subscriber::builder()
         .with_env_filter(filter)

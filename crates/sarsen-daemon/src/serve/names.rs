@@ -113,7 +113,9 @@ impl Names {
                         }
                     }
                 },
-                None => tracing::debug!("the engine has no network '{BRIDGE}' with an address of the host"),
+                None => tracing::debug!(
+                    "the engine has no network '{BRIDGE}' with an address of the host"
+                ),
             }
             // The sender lives in the registry, which we hold.
             shutdown.run_until_cancelled(looks.changed()).await;

@@ -61,7 +61,10 @@ fn kind<'a>(
         said("https_method").map(|method| put("Method", method.into()));
         said("tls_skip_verify").map(|_| put("TLSSkipVerify", true.into()));
     } else if let Some(command) = said("cmd") {
-        put("Args", json!(["check-cmd", container(instance), exposed(instance), command]));
+        put(
+            "Args",
+            json!(["check-cmd", container(instance), exposed(instance), command]),
+        );
     } else if let Some(script) = said("script") {
         put("Args", script_words(instance, script).into());
     } else if let Some(ttl) = said("ttl") {
@@ -145,7 +148,11 @@ mod tests {
                 json!({"TCP": "10.0.0.9:28001", "Interval": "10s", "DeregisterCriticalServiceAfter": "10m"}),
             ),
             (
-                vec![("grpc", "true"), ("grpc_use_tls", "true"), ("tls_skip_verify", "true")],
+                vec![
+                    ("grpc", "true"),
+                    ("grpc_use_tls", "true"),
+                    ("tls_skip_verify", "true"),
+                ],
                 json!({"GRPC": "10.0.0.9:28001", "GRPCUseTLS": true, "TLSSkipVerify": true, "Interval": "10s"}),
             ),
         ] {

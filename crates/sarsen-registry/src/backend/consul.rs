@@ -57,9 +57,7 @@ impl Consul {
     }
 
     async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, BackendError> {
-        let asked = self
-            .client
-            .send(Method::GET, path, Bytes::new());
+        let asked = self.client.send(Method::GET, path, Bytes::new());
         read(&asked.await?.good()?)
     }
 
@@ -114,10 +112,16 @@ impl RegistryBackend for Consul {
         entry
     }
 
+    fn tells_health(&self) -> bool {
+        true
+    }
+
     async fn owned(&self) -> Result<Vec<Entry>, BackendError> {
         let services: HashMap<String, AgentService> = self.ask("/v1/agent/services").await?;
         let checks: HashMap<String, AgentCheck> = self.ask("/v1/agent/checks").await?;
-        let ours = services.into_values().filter(|service| self.is_ours(service));
+        let ours = services
+            .into_values()
+            .filter(|service| self.is_ours(service));
         let entry = |service: AgentService| {
             let check = checks.get(&check_id(&service.id));
             let mut attributes = service.meta.unwrap_or_default();
@@ -140,14 +144,20 @@ impl RegistryBackend for Consul {
         let path = "/v1/agent/service/register?replace-existing-checks=true";
         let body = Bytes::from(self.body(entry).to_string());
         let asked = self.client.send(Method::PUT, path, body);
+        asked.await?.good()?;
+        // A check that is there already keeps its status over a registration.
+        let Some(health) = entry.health else {
+            return Ok(());
+        };
+        let path = format!("/v1/agent/check/update/{}", escaped(&check_id(&entry.id)));
+        let body = json!({"Status": health.as_str()}).to_string();
+        let asked = self.client.send(Method::PUT, &path, Bytes::from(body));
         asked.await?.good().map(|_| ())
     }
 
     async fn remove(&self, entry: &Entry) -> Result<(), BackendError> {
         let path = format!("/v1/agent/service/deregister/{}", escaped(&entry.id));
-        let asked = self
-            .client
-            .send(Method::PUT, &path, Bytes::new());
+        let asked = self.client.send(Method::PUT, &path, Bytes::new());
         let answer = asked.await?;
         // Newer agents say so when it is not there.
         if answer.status == StatusCode::NOT_FOUND {
@@ -167,8 +177,9 @@ impl RegistryBackend for Consul {
 
 /// Reads Consul's JSON.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, BackendError> {
-    serde_json::from_slice(body)
-        .map_err(|error| BackendError::Unreachable(format!("its answer is not understood: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        BackendError::Unreachable(format!("its answer is not understood: {error}"))
+    })
 }
 
 /// An agent without a leader takes no writes.

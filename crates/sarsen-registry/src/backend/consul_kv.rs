@@ -63,9 +63,7 @@ impl ConsulKv {
     }
 
     async fn write(&self, method: Method, path: &str, body: String) -> Result<(), BackendError> {
-        let asked = self
-            .client
-            .send(method, path, Bytes::from(body));
+        let asked = self.client.send(method, path, Bytes::from(body));
         if read::<bool>(&asked.await?.good()?)? {
             return Ok(());
         }
@@ -87,12 +85,14 @@ impl RegistryBackend for ConsulKv {
         entry.stripped()
     }
 
+    fn tells_health(&self) -> bool {
+        false
+    }
+
     async fn owned(&self) -> Result<Vec<Entry>, BackendError> {
         let parts: Vec<_> = self.prefix.split('/').map(escaped).collect();
         let path = format!("/v1/kv/{}?recurse", parts.join("/"));
-        let asked = self
-            .client
-            .send(Method::GET, &path, Bytes::new());
+        let asked = self.client.send(Method::GET, &path, Bytes::new());
         let answer = asked.await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(Vec::new());

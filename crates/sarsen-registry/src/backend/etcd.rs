@@ -132,10 +132,16 @@ impl RegistryBackend for Etcd {
         entry.stripped()
     }
 
+    fn tells_health(&self) -> bool {
+        false
+    }
+
     async fn owned(&self) -> Result<Vec<Entry>, BackendError> {
         let layout = &self.settings.layout;
         let pairs = self.calls.range(&layout.prefix).await?;
-        let ours = pairs.iter().filter(|pair| pair.lease >> 32 << 32 == self.owner);
+        let ours = pairs
+            .iter()
+            .filter(|pair| pair.lease >> 32 << 32 == self.owner);
         let entry = |pair: &Pair| {
             let mut entry = layout.entry(pair)?;
             // It lives by a lease that nobody keeps alive any more: to be written again.

@@ -116,7 +116,11 @@ impl EtcdCalls {
     }
 
     /// Makes sure that there is a lease of this number.
-    pub(super) async fn grant(&self, lease: i64, ttl: Option<Duration>) -> Result<(), BackendError> {
+    pub(super) async fn grant(
+        &self,
+        lease: i64,
+        ttl: Option<Duration>,
+    ) -> Result<(), BackendError> {
         let ttl = ttl.map_or(FOR_EVER, |ttl| ttl.as_secs());
         let body = json!({"ID": lease.to_string(), "TTL": ttl.to_string()});
         match self.call("/v3/lease/grant", &body).await {
@@ -143,9 +147,16 @@ impl EtcdCalls {
 
     async fn post(&self, path: &str, body: &Value) -> Result<Bytes, BackendError> {
         let mut headers = HeaderMap::new();
-        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let token = self
+            .token
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         if let Some(token) = token {
-            let value = token.expose().parse().map_err(|_| odd("a token that is no header"))?;
+            let value = token
+                .expose()
+                .parse()
+                .map_err(|_| odd("a token that is no header"))?;
             headers.insert(AUTHORIZATION, value);
         }
         let body = Bytes::from(body.to_string());

@@ -58,7 +58,11 @@ impl HttpClient {
     }
 
     /// Sends this header with every request; nobody sees it in a log.
-    pub(super) fn set_secret(&mut self, name: &'static str, value: &str) -> Result<(), BackendError> {
+    pub(super) fn set_secret(
+        &mut self,
+        name: &'static str,
+        value: &str,
+    ) -> Result<(), BackendError> {
         let mut value = HeaderValue::from_str(value)
             .map_err(|_| BackendError::Refused(format!("what {name} is to say is no header")))?;
         value.set_sensitive(true);
@@ -116,7 +120,9 @@ impl HttpClient {
             .header(HOST, host)
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body.clone()))
-            .map_err(|error| BackendError::Refused(format!("{path} cannot be asked for: {error}")))?;
+            .map_err(|error| {
+                BackendError::Refused(format!("{path} cannot be asked for: {error}"))
+            })?;
         let headers = request.headers_mut();
         headers.extend(self.headers.clone());
         headers.extend(more.clone());
@@ -156,7 +162,9 @@ impl Answer {
         let is_final = self.status.is_client_error()
             && !matches!(
                 self.status,
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::UNAUTHORIZED
+                StatusCode::TOO_MANY_REQUESTS
+                    | StatusCode::REQUEST_TIMEOUT
+                    | StatusCode::UNAUTHORIZED
             );
         Err(if is_final {
             BackendError::Refused(said)

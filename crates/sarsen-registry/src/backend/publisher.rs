@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Backend, BackendError, Checking, Entry};
-use crate::{Registry, Source};
+use crate::{Instance, Registry, Source};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -59,7 +59,11 @@ impl Publisher {
     pub async fn run(mut self, shutdown: CancellationToken) {
         // Before everything has been looked at, nothing is known to be gone.
         let synced = self.registry.clone();
-        if shutdown.run_until_cancelled(synced.synced()).await.is_none() {
+        if shutdown
+            .run_until_cancelled(synced.synced())
+            .await
+            .is_none()
+        {
             return;
         }
         let mut backoff = BACKOFF_MIN;
@@ -97,7 +101,11 @@ impl Publisher {
     ) -> Result<std::convert::Infallible, BackendError> {
         self.backend.ping().await?;
         let mut held = self.held().await?;
-        tracing::info!("{} answers and holds {} services of ours", self.backend.name(), held.len());
+        tracing::info!(
+            "{} answers and holds {} services of ours",
+            self.backend.name(),
+            held.len()
+        );
         let renew_every = self.backend.lifetime().map(|lifetime| lifetime.refresh);
         let mut renew_at = renew_every.map(|every| Instant::now() + every);
         let mut compare_at = Instant::now() + self.settings.compare_every;
@@ -127,24 +135,37 @@ impl Publisher {
         Ok(held.into_iter().map(|entry| (key(&entry), entry)).collect())
     }
 
-    /// What it should hold: every instance that a container of this host stands for.
+    /// What it should hold: the instances that containers of this host stand for.
     fn wanted(&self) -> Entries {
         let catalog = self.registry.catalog();
         let own = catalog.instances().filter(|instance| {
             instance.node.is_none() && matches!(instance.source, Source::Container { .. })
         });
-        let entries = own.map(|instance| {
-            let entry = Entry::of(instance, self.settings.checking);
-            self.backend.shape(entry)
-        });
+        let entries = own
+            .filter(|instance| self.belongs(instance))
+            .map(|instance| {
+                let entry = Entry::of(instance, self.settings.checking);
+                self.backend.shape(entry)
+            });
         entries.map(|entry| (key(&entry), entry)).collect()
+    }
+
+    /// Where nobody tells of health, what should get no traffic has no entry. That a container is about to stop is
+    /// known before any check of others could find out.
+    fn belongs(&self, instance: &Instance) -> bool {
+        match self.settings.checking {
+            Checking::Ours => self.backend.tells_health() || instance.is_available(),
+            Checking::Theirs => !instance.is_draining(),
+        }
     }
 
     /// Writes what differs; removals first, for an id may have moved to another name.
     async fn settle(&mut self, held: &mut Entries) -> Result<(), BackendError> {
         let wanted = self.wanted();
         let gone = held.iter().filter(|(key, _)| !wanted.contains_key(*key));
-        let removals: Vec<_> = gone.map(|(_, entry)| Write::Remove(entry.clone())).collect();
+        let removals: Vec<_> = gone
+            .map(|(_, entry)| Write::Remove(entry.clone()))
+            .collect();
         self.write_all(removals, held).await?;
         let new = wanted.into_iter().filter(|(key, entry)| {
             self.refused.get(key) != Some(entry)
@@ -155,7 +176,11 @@ impl Publisher {
     }
 
     /// Writes side by side. One that is refused holds up no other; a registry that is away ends it.
-    async fn write_all(&mut self, writes: Vec<Write>, held: &mut Entries) -> Result<(), BackendError> {
+    async fn write_all(
+        &mut self,
+        writes: Vec<Write>,
+        held: &mut Entries,
+    ) -> Result<(), BackendError> {
         let backend = &self.backend;
         let one = async |write: Write| {
             let done = match &write {
@@ -172,11 +197,21 @@ impl Publisher {
             };
             match (outcome, &write) {
                 (Ok(()), Write::Put(_)) => {
-                    tracing::info!(service.id = entry.id, "added {} to {}", entry.id, backend.name());
+                    tracing::info!(
+                        service.id = entry.id,
+                        "added {} to {}",
+                        entry.id,
+                        backend.name()
+                    );
                     held.insert(key(entry), entry.clone());
                 }
                 (Ok(()), Write::Remove(_)) => {
-                    tracing::info!(service.id = entry.id, "removed {} from {}", entry.id, backend.name());
+                    tracing::info!(
+                        service.id = entry.id,
+                        "removed {} from {}",
+                        entry.id,
+                        backend.name()
+                    );
                     held.remove(&key(entry));
                 }
                 (Err(BackendError::Refused(why)), _) => {

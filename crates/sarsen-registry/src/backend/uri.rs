@@ -77,7 +77,11 @@ impl BackendUri {
             "etcd" => (Kind::Etcd, false, false),
             "etcd-tls" => (Kind::Etcd, false, true),
             "skydns2" => (Kind::SkyDns, false, false),
-            _ => return Err(format!("There is no registry {scheme}://: there are {KINDS}")),
+            _ => {
+                return Err(format!(
+                    "There is no registry {scheme}://: there are {KINDS}"
+                ));
+            }
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (places, path) = if is_unix {
@@ -111,8 +115,14 @@ impl BackendUri {
         let is_etcd = matches!(self.kind, Kind::Etcd | Kind::SkyDns);
         match key {
             "ttl" if is_etcd => {
-                let ttl = value.trim_end_matches('s').parse().ok().filter(|ttl| *ttl >= 3);
-                let ttl = ttl.ok_or_else(|| format!("{}: ttl is a number of seconds, 3 or more", self.text))?;
+                let ttl = value
+                    .trim_end_matches('s')
+                    .parse()
+                    .ok()
+                    .filter(|ttl| *ttl >= 3);
+                let ttl = ttl.ok_or_else(|| {
+                    format!("{}: ttl is a number of seconds, 3 or more", self.text)
+                })?;
                 self.set_lifetime(Lifetime {
                     ttl: Duration::from_secs(ttl),
                     refresh: Duration::from_secs(ttl / 3),
@@ -122,7 +132,12 @@ impl BackendUri {
             "password_file" if is_etcd => self.file(key, value),
             "token_file" if !is_etcd => self.file(key, value),
             "ca" | "cert" | "key" if self.encrypted => self.file(key, value),
-            _ => return Err(format!("{}: this registry knows no option {key}", self.text)),
+            _ => {
+                return Err(format!(
+                    "{}: this registry knows no option {key}",
+                    self.text
+                ));
+            }
         }
         Ok(())
     }
@@ -137,10 +152,16 @@ impl BackendUri {
             return Err(format!("{}: cert and key belong together", self.text));
         }
         if self.username.is_some() != has("password_file") {
-            return Err(format!("{}: username and password_file belong together", self.text));
+            return Err(format!(
+                "{}: username and password_file belong together",
+                self.text
+            ));
         }
         if self.kind == Kind::SkyDns && self.path.is_empty() {
-            return Err(format!("{}: name the domain: skydns2://HOST/DOMAIN", self.text));
+            return Err(format!(
+                "{}: name the domain: skydns2://HOST/DOMAIN",
+                self.text
+            ));
         }
         Ok(())
     }
@@ -220,7 +241,9 @@ fn tcp(hosts: &str, kind: Kind) -> Result<Vec<Place>, String> {
         Kind::Etcd | Kind::SkyDns => (ETCD_PORT, true),
     };
     if hosts.contains('@') {
-        return Err("a registry's address holds no password: see token_file and password_file".to_owned());
+        return Err(
+            "a registry's address holds no password: see token_file and password_file".to_owned(),
+        );
     }
     let hosts: Vec<&str> = hosts.split(',').collect();
     if hosts.len() > 1 && !several {
@@ -284,15 +307,49 @@ mod tests {
             ("consul://", Kind::Consul, vec![tcp("127.0.0.1", 8500)], ""),
             ("consul://c:85", Kind::Consul, vec![tcp("c", 85)], ""),
             ("consul-tls://c", Kind::Consul, vec![tcp("c", 8500)], ""),
-            ("consul-unix:///run/c.sock", Kind::Consul, vec![Place::Unix("/run/c.sock".into())], ""),
-            ("consulkv://c:85/a/b/", Kind::ConsulKv, vec![tcp("c", 85)], "a/b"),
-            ("consulkv-unix:///c.sock:/a", Kind::ConsulKv, vec![Place::Unix("/c.sock".into())], "a"),
-            ("etcd:///services", Kind::Etcd, vec![tcp("127.0.0.1", 2379)], "services"),
-            ("etcd://a:1,[::1]:2/x", Kind::Etcd, vec![tcp("a", 1), tcp("::1", 2)], "x"),
-            ("skydns2://h/d.local", Kind::SkyDns, vec![tcp("h", 2379)], "d.local"),
+            (
+                "consul-unix:///run/c.sock",
+                Kind::Consul,
+                vec![Place::Unix("/run/c.sock".into())],
+                "",
+            ),
+            (
+                "consulkv://c:85/a/b/",
+                Kind::ConsulKv,
+                vec![tcp("c", 85)],
+                "a/b",
+            ),
+            (
+                "consulkv-unix:///c.sock:/a",
+                Kind::ConsulKv,
+                vec![Place::Unix("/c.sock".into())],
+                "a",
+            ),
+            (
+                "etcd:///services",
+                Kind::Etcd,
+                vec![tcp("127.0.0.1", 2379)],
+                "services",
+            ),
+            (
+                "etcd://a:1,[::1]:2/x",
+                Kind::Etcd,
+                vec![tcp("a", 1), tcp("::1", 2)],
+                "x",
+            ),
+            (
+                "skydns2://h/d.local",
+                Kind::SkyDns,
+                vec![tcp("h", 2379)],
+                "d.local",
+            ),
         ] {
             let uri = BackendUri::parse(text).unwrap();
-            assert_eq!((uri.kind, uri.places, uri.path.as_str()), (kind, places, path), "{text}");
+            assert_eq!(
+                (uri.kind, uri.places, uri.path.as_str()),
+                (kind, places, path),
+                "{text}"
+            );
         }
         let uri = BackendUri::parse("etcd://h/p?ttl=30&username=u&password_file=/f").unwrap();
         assert_eq!(uri.lifetime.unwrap().refresh, Duration::from_secs(10));

@@ -7,6 +7,7 @@ use sarsen_domain::service::ServiceOwner;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{Check, CheckStatus};
+use crate::ledger::DRAINING;
 
 /// Where an entry stands: ids count per node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -105,6 +106,14 @@ impl Instance {
     /// Whether it belongs into answers: nothing says that it is critical.
     pub fn is_available(&self) -> bool {
         self.status() != CheckStatus::Critical
+    }
+
+    /// Whether its container was asked to stop.
+    pub fn is_draining(&self) -> bool {
+        let draining = format!("{DRAINING}:");
+        self.checks
+            .iter()
+            .any(|check| check.spec.id.starts_with(&draining))
     }
 
     /// Its share at this moment.

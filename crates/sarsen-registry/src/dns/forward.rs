@@ -69,7 +69,11 @@ impl Forwarder {
         transport: Transport,
         ours: &[SocketAddr],
     ) -> Option<Vec<u8>> {
-        let servers: Vec<_> = self.servers().into_iter().filter(|s| !ours.contains(s)).collect();
+        let servers: Vec<_> = self
+            .servers()
+            .into_iter()
+            .filter(|s| !ours.contains(s))
+            .collect();
         let mut poor = None;
         for _ in 0..ROUNDS {
             for server in &servers {
@@ -113,7 +117,9 @@ impl Read {
             return;
         }
         self.at = Some(Instant::now());
-        let written = std::fs::metadata(RESOLV_CONF).and_then(|file| file.modified()).ok();
+        let written = std::fs::metadata(RESOLV_CONF)
+            .and_then(|file| file.modified())
+            .ok();
         if self.written.is_some() && self.written == written {
             return;
         }
@@ -206,7 +212,9 @@ async fn ask_udp(server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
 async fn ask_tcp(server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(question.len()).map_err(io::Error::other)?;
-    stream.write_all(&[&length.to_be_bytes(), question].concat()).await?;
+    stream
+        .write_all(&[&length.to_be_bytes(), question].concat())
+        .await?;
     let length = stream.read_u16().await?;
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await?;

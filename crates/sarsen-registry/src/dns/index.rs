@@ -79,7 +79,11 @@ impl Index {
             place,
             port: instance.port,
             weight: u16::try_from(instance.weight()).unwrap_or(u16::MAX),
-            tags: instance.tags.iter().map(|tag| tag.to_ascii_lowercase()).collect(),
+            tags: instance
+                .tags
+                .iter()
+                .map(|tag| tag.to_ascii_lowercase())
+                .collect(),
         };
         self.services.entry(name).or_default().push(found);
     }
@@ -89,7 +93,9 @@ impl Index {
         let all = self.services.get(name)?.iter();
         let found: Vec<_> = match tag {
             None => all.collect(),
-            Some(tag) => all.filter(|f| f.tags.iter().any(|own| own == tag)).collect(),
+            Some(tag) => all
+                .filter(|f| f.tags.iter().any(|own| own == tag))
+                .collect(),
         };
         (!found.is_empty()).then_some(found)
     }
@@ -101,7 +107,11 @@ impl Index {
 
     /// The services at an address.
     pub(super) fn at(&self, ip: IpAddr) -> impl Iterator<Item = &str> {
-        self.reverse.get(&ip).into_iter().flatten().map(String::as_str)
+        self.reverse
+            .get(&ip)
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
     }
 }
 

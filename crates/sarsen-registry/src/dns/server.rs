@@ -100,7 +100,12 @@ impl Dns {
         tasks.wait().await;
     }
 
-    async fn serve_udp(&self, socket: &Arc<UdpSocket>, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    async fn serve_udp(
+        &self,
+        socket: &Arc<UdpSocket>,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
         let mut buffer = vec![0; LARGEST];
         loop {
             let (length, peer) = match socket.recv_from(&mut buffer).await {
@@ -129,7 +134,12 @@ impl Dns {
         }
     }
 
-    async fn serve_tcp(&self, listener: &TcpListener, tasks: &TaskTracker, shutdown: &CancellationToken) {
+    async fn serve_tcp(
+        &self,
+        listener: &TcpListener,
+        tasks: &TaskTracker,
+        shutdown: &CancellationToken,
+    ) {
         loop {
             // The permit first: who cannot be served waits in the kernel's queue.
             let permit = Arc::clone(&self.shared.connections).acquire_owned().await;
@@ -172,7 +182,9 @@ impl Dns {
                 Verdict::Send(answer) => answer,
                 Verdict::Forward(question) => {
                     let forwarded = self.forward(&bytes, &question, Transport::Tcp).await;
-                    let Some(answer) = forwarded else { return Ok(()) };
+                    let Some(answer) = forwarded else {
+                        return Ok(());
+                    };
                     answer
                 }
                 Verdict::Ignore => return Ok(()),
@@ -202,10 +214,20 @@ impl Dns {
         bytes.map_or(Verdict::Ignore, Verdict::Send)
     }
 
-    async fn forward(&self, bytes: &[u8], question: &Question, transport: Transport) -> Option<Vec<u8>> {
+    async fn forward(
+        &self,
+        bytes: &[u8],
+        question: &Question,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
         let shared = &*self.shared;
         let asked = match shared.forwards.try_acquire() {
-            Ok(_permit) => shared.forwarder.ask(bytes, transport, &self.addresses()).await,
+            Ok(_permit) => {
+                shared
+                    .forwarder
+                    .ask(bytes, transport, &self.addresses())
+                    .await
+            }
             Err(_) => None,
         };
         asked.or_else(|| question.refuse(ResponseCode::ServFail))

@@ -154,6 +154,8 @@ fn emit(message: &Message, room: u16) -> Result<Vec<u8>, ProtoError> {
     let mut encoder = BinEncoder::new(&mut bytes);
     encoder.set_max_size(room);
     message.emit(&mut encoder)?;
+    // The beginning of a record that did not fit is still there.
+    encoder.trim();
     Ok(bytes)
 }
 

@@ -56,7 +56,12 @@ impl Zone {
     }
 
     /// The answer to a question about our names, or about an address of ours; `None` when it is for others.
-    pub(super) fn answer(&self, query: &Query, index: &Index, host: Option<IpAddr>) -> Option<Answer> {
+    pub(super) fn answer(
+        &self,
+        query: &Query,
+        index: &Index,
+        host: Option<IpAddr>,
+    ) -> Option<Answer> {
         let name = query.name();
         if let Some(ip) = reverse(name) {
             return self.reverse(query, ip, index, host);
@@ -69,7 +74,9 @@ impl Zone {
             .iter()
             .map(|label| String::from_utf8_lossy(label).to_ascii_lowercase())
             .collect();
-        let inner = labels.get(..labels.len().saturating_sub(own)).unwrap_or_default();
+        let inner = labels
+            .get(..labels.len().saturating_sub(own))
+            .unwrap_or_default();
         let inner: Vec<&str> = inner.iter().map(String::as_str).collect();
         let meaning = self.meaning(&inner, index);
         let mut answer = Answer::default();
@@ -100,7 +107,8 @@ impl Zone {
             ["service" | "node" | "addr"] => Meaning::Folder,
             ["ns"] => Meaning::At(Place::Here),
             [name, "service"] => service(name, None),
-            [first, second, "service"] => match (first.strip_prefix('_'), second.strip_prefix('_')) {
+            [first, second, "service"] => match (first.strip_prefix('_'), second.strip_prefix('_'))
+            {
                 // RFC 2782: the protocol is no tag.
                 (Some(name), Some("tcp")) => service(name, None),
                 (Some(name), Some(tag)) => service(name, Some(tag)),
@@ -108,7 +116,9 @@ impl Zone {
             },
             [name, "node"] if *name == self.node => Meaning::At(Place::Here),
             [name, "node"] => index.node(name).map_or(Meaning::Unknown, Meaning::At),
-            [digits, "addr"] => address_of(digits).map_or(Meaning::Unknown, |ip| Meaning::At(Place::Address(ip))),
+            [digits, "addr"] => {
+                address_of(digits).map_or(Meaning::Unknown, |ip| Meaning::At(Place::Address(ip)))
+            }
             _ => Meaning::Unknown,
         }
     }
@@ -129,7 +139,13 @@ impl Zone {
         }
     }
 
-    fn service(&self, query: &Query, mut found: Vec<&Found>, host: Option<IpAddr>, answer: &mut Answer) {
+    fn service(
+        &self,
+        query: &Query,
+        mut found: Vec<&Found>,
+        host: Option<IpAddr>,
+        answer: &mut Answer,
+    ) {
         found.shuffle(&mut rand::rng());
         if query.query_type() != RecordType::SRV {
             let places: Vec<_> = found.into_iter().map(|found| found.place.clone()).collect();
@@ -137,7 +153,10 @@ impl Zone {
         }
         for found in found {
             let (target, ip) = match &found.place {
-                Place::Address(ip) => (self.name(&[&digits_of(*ip), "addr", &self.datacenter]), Some(*ip)),
+                Place::Address(ip) => (
+                    self.name(&[&digits_of(*ip), "addr", &self.datacenter]),
+                    Some(*ip),
+                ),
                 Place::Here => (self.name(&[&self.node, "node", &self.datacenter]), host),
                 Place::Host(name) => (absolute(name), None),
             };
@@ -146,8 +165,13 @@ impl Zone {
                 continue;
             };
             let srv = SRV::new(1, found.weight, found.port, target.clone());
-            answer.answers.push(self.record(query.name(), RData::SRV(srv)));
-            let known = answer.additionals.iter().any(|record| record.name == target);
+            answer
+                .answers
+                .push(self.record(query.name(), RData::SRV(srv)));
+            let known = answer
+                .additionals
+                .iter()
+                .any(|record| record.name == target);
             if let Some(ip) = ip.filter(|_| !known) {
                 answer.additionals.push(self.record(&target, address(ip)));
             }
@@ -156,7 +180,13 @@ impl Zone {
 
     /// A and AAAA records of places, each address once; a place that is a name becomes a CNAME, which cannot stand
     /// beside anything else.
-    fn addresses(&self, query: &Query, places: &[Place], host: Option<IpAddr>, answers: &mut Vec<Record>) {
+    fn addresses(
+        &self,
+        query: &Query,
+        places: &[Place],
+        host: Option<IpAddr>,
+        answers: &mut Vec<Record>,
+    ) {
         let mut seen = Vec::new();
         for place in places {
             let ip = match place {
@@ -168,12 +198,19 @@ impl Zone {
                 continue;
             };
             seen.push(ip);
-            let asked = if ip.is_ipv4() { RecordType::A } else { RecordType::AAAA };
+            let asked = if ip.is_ipv4() {
+                RecordType::A
+            } else {
+                RecordType::AAAA
+            };
             if asked == query.query_type() {
                 answers.push(self.record(query.name(), address(ip)));
             }
         }
-        let is_address = matches!(query.query_type(), RecordType::A | RecordType::AAAA | RecordType::CNAME);
+        let is_address = matches!(
+            query.query_type(),
+            RecordType::A | RecordType::AAAA | RecordType::CNAME
+        );
         if !seen.is_empty() || !is_address {
             return;
         }
@@ -186,7 +223,13 @@ impl Zone {
     }
 
     /// Which services are at an address. Addresses that nobody here has are for others to name.
-    fn reverse(&self, query: &Query, ip: IpAddr, index: &Index, host: Option<IpAddr>) -> Option<Answer> {
+    fn reverse(
+        &self,
+        query: &Query,
+        ip: IpAddr,
+        index: &Index,
+        host: Option<IpAddr>,
+    ) -> Option<Answer> {
         let mut names: Vec<Name> = index
             .at(ip)
             .filter_map(|name| self.name(&[name, "service"]))

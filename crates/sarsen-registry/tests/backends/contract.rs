@@ -37,6 +37,7 @@ async fn story(server: &mut Server, uri: &str) {
     let backend = server.open(uri, "me");
     let stranger = server.open(uri, "somebody else");
     backend.ping().await.unwrap();
+    stranger.ping().await.unwrap();
     assert_eq!(owned(&backend).await, []);
 
     let a = put(&backend, entry("box:shop.web.1:5000", "shop", 5000)).await;
