@@ -37,10 +37,16 @@ impl Daemon {
             binary: binary.to_owned(),
             process: None,
         };
+        // There is one port 53: only who tests name service takes it.
+        let dns = if extra.contains("dns.listen") {
+            ""
+        } else {
+            "dns.listen = []\n"
+        };
         let text = format!(
             "data_dir = {data:?}\ndomain = \"e2e.test\"\ncontrol.socket = {socket:?}\n\
              ssh.listen = [\"127.0.0.1:{ssh}\"]\nhttp.listen = [\"127.0.0.1:{http}\"]\nweb.listen = \"\"\n\
-             log.level = \"info,sarsen_control=debug\"\n{extra}",
+             log.level = \"info,sarsen_control=debug\"\n{dns}{extra}",
             data = daemon.data,
             socket = daemon.socket,
         );
@@ -125,7 +131,7 @@ impl Daemon {
 }
 
 /// A port that is free now. Below 32768 no outgoing connection takes it before we do.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     eventually(|| {
         let port = rand::random_range(10_000..32_000);
         TcpListener::bind((Ipv4Addr::LOCALHOST, port))

@@ -21,6 +21,7 @@ mod kill;
 mod load;
 mod plugins;
 mod program;
+mod registrator;
 mod rollback;
 mod script;
 mod scripts;

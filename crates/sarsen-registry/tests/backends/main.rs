@@ -1,4 +1,4 @@
-//! Registries outside: real ones, started and killed by these tests.
+//! Other people's programs: registries, started and killed by these tests, and clients of our name server.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
     reason = "helpers of tests, too, end the test when something is wrong"
 )]
 
+mod clients;
 mod contract;
 mod lab;
 mod outage;
