@@ -10,8 +10,8 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::http::{StatusCode, Uri};
 use axum::http::header::{HeaderMap, RETRY_AFTER};
+use axum::http::{StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
@@ -108,7 +108,11 @@ where
 fn last_id<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let known = headers.get("last-event-id");
     let fields = uri.query().unwrap_or_default().split('&');
-    let asked = || fields.filter_map(|field| field.strip_prefix("after=")).next();
+    let asked = || {
+        fields
+            .filter_map(|field| field.strip_prefix("after="))
+            .next()
+    };
     known.and_then(|value| value.to_str().ok()).or_else(asked)
 }
 

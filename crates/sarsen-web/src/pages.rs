@@ -58,7 +58,12 @@ pub(crate) fn denied() -> Response {
 }
 
 pub(crate) fn missing(viewer: &Viewer, what: &str) -> Response {
-    say(viewer, StatusCode::NOT_FOUND, "Not found", &format!("There is no such {what}."))
+    say(
+        viewer,
+        StatusCode::NOT_FOUND,
+        "Not found",
+        &format!("There is no such {what}."),
+    )
 }
 
 /// Something to tell somebody who is signed in.

@@ -162,8 +162,7 @@ async fn a_log_is_text_whatever_it_holds() {
     );
     let page = world.get(&format!("/apps/hello/deploys/{build}")).await;
     assert!(
-        page.body
-            .contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
+        page.body.contains("&lt;script&gt;alert(1)&lt;/script&gt;"),
         "{}",
         page.body
     );

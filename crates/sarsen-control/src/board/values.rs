@@ -40,13 +40,33 @@ pub struct Property {
 /// Those that people change most.
 const OFFERED: [(&Concern, &str, &str); 8] = [
     (&git::CONCERN, "deploy-branch", "Branch that is deployed"),
-    (&builder::CONCERN, "selected", "Builder (dockerfile, herokuish; empty: detected)"),
-    (&builder::CONCERN, "build-dir", "Folder of the repository that is built"),
+    (
+        &builder::CONCERN,
+        "selected",
+        "Builder (dockerfile, herokuish; empty: detected)",
+    ),
+    (
+        &builder::CONCERN,
+        "build-dir",
+        "Folder of the repository that is built",
+    ),
     (&ps::CONCERN, "procfile-path", "Path of the Procfile"),
     (&app_json::CONCERN, "appjson-path", "Path of app.json"),
-    (&ps::CONCERN, "restart-policy", "When containers start again"),
-    (&ps::CONCERN, "stop-timeout-seconds", "Seconds that processes have to end"),
-    (&checks::CONCERN, "wait-to-retire", "Seconds until replaced containers end"),
+    (
+        &ps::CONCERN,
+        "restart-policy",
+        "When containers start again",
+    ),
+    (
+        &ps::CONCERN,
+        "stop-timeout-seconds",
+        "Seconds that processes have to end",
+    ),
+    (
+        &checks::CONCERN,
+        "wait-to-retire",
+        "Seconds until replaced containers end",
+    ),
 ];
 
 impl Control {
@@ -54,7 +74,9 @@ impl Control {
     pub async fn config_values(&self, app: &AppName) -> Outcome<BTreeMap<String, String>> {
         let config = self.store.config().get(&Scope::App(app.clone())).await?;
         let pairs = config.iter();
-        Ok(pairs.map(|(key, value)| (key.to_string(), value.to_owned())).collect())
+        Ok(pairs
+            .map(|(key, value)| (key.to_string(), value.to_owned()))
+            .collect())
     }
 
     /// The properties that pages offer to change.
@@ -62,7 +84,11 @@ impl Control {
         let scope = Scope::App(app.clone());
         let mut rows = Vec::new();
         for (concern, key, title) in OFFERED {
-            let own = self.store.properties().get(&scope, concern.plugin, key).await?;
+            let own = self
+                .store
+                .properties()
+                .get(&scope, concern.plugin, key)
+                .await?;
             rows.push(Property {
                 verb: concern.plugin,
                 key,
@@ -87,7 +113,9 @@ impl Control {
             timestamps: true,
         };
         let live = self.live_instances(app).await?;
-        let wanted = live.into_iter().filter(|one| process.is_none_or(|process| *process == one.process));
+        let wanted = live
+            .into_iter()
+            .filter(|one| process.is_none_or(|process| *process == one.process));
         let sources = wanted.filter_map(|one| {
             Some(LogSource {
                 dyno: format!("{}.{}", one.process, one.index),
@@ -96,7 +124,10 @@ impl Control {
             })
         });
         let format = (LogFormat::Full, TextStyle::Plain);
-        let stream = self.deployer.log_stream(sources.collect(), options, format).await?;
+        let stream = self
+            .deployer
+            .log_stream(sources.collect(), options, format)
+            .await?;
         let lines: Vec<_> = stream.try_collect().await?;
         Ok(lines.iter().map(|line| log_line(line.as_ref())).collect())
     }
@@ -107,7 +138,9 @@ fn log_line(bytes: &[u8]) -> LogLine {
     let line = String::from_utf8_lossy(bytes);
     let line = line.trim_end_matches(['\n', '\r']);
     let (at, rest) = line.split_once(' ').unwrap_or(("", line));
-    let parts = rest.strip_prefix("app[").and_then(|rest| rest.split_once("]:"));
+    let parts = rest
+        .strip_prefix("app[")
+        .and_then(|rest| rest.split_once("]:"));
     let (dyno, text) = parts.unwrap_or(("", rest));
     LogLine {
         at: at.to_owned(),
@@ -123,7 +156,10 @@ mod tests {
     #[test]
     fn a_line_comes_apart() {
         let line = log_line(b"2026-11-22T10:00:00.1Z app[web.1]: GET /  200\n");
-        assert_eq!((line.at.as_str(), line.dyno.as_str()), ("2026-11-22T10:00:00.1Z", "web.1"));
+        assert_eq!(
+            (line.at.as_str(), line.dyno.as_str()),
+            ("2026-11-22T10:00:00.1Z", "web.1")
+        );
         assert_eq!(line.text, "GET /  200");
     }
 }

@@ -45,8 +45,10 @@ const SOME_APP: &str = "my-app";
 pub(crate) async fn apps(visit: Visit, State(web): State<Web>) -> Response {
     let page = async {
         let actor = &visit.viewer.actor;
-        let (cards, running) =
-            tokio::join!(web.control.app_cards(actor), web.control.running_deploys(actor));
+        let (cards, running) = tokio::join!(
+            web.control.app_cards(actor),
+            web.control.running_deploys(actor)
+        );
         let (apps, running) = (cards?, running?);
         let strip = web.control.host_strip(actor).await?;
         Ok(AppsPage {
@@ -113,7 +115,7 @@ pub(super) fn facts(strip: &HostStrip) -> Vec<Fact> {
         Fact {
             label: "Requests",
             value: format!("{:.1}/s", strip.requests_per_second),
-            note: format!("{} connections", strip.connections),
+            note: format!("{} open", strip.connections),
             part: None,
             tone: "",
         },
@@ -128,7 +130,7 @@ pub(super) fn facts(strip: &HostStrip) -> Vec<Fact> {
             tone: "",
         },
         match strip.certificate_warnings.len() {
-            0 => plain("Certificates", "fine", "good"),
+            0 => plain("Certificates", "no warning", "good"),
             1 => plain("Certificates", "1 warning", "odd"),
             more => plain("Certificates", &format!("{more} warnings"), "odd"),
         },

@@ -45,7 +45,12 @@ pub(crate) fn spark(values: &[u32]) -> String {
 
 /// Requests, latency, CPU and memory of the last hour.
 pub(crate) fn four(charts: &Charts) -> Vec<Chart> {
-    vec![requests(charts), latency(charts), cpu(charts), memory(charts)]
+    vec![
+        requests(charts),
+        latency(charts),
+        cpu(charts),
+        memory(charts),
+    ]
 }
 
 #[expect(clippy::cast_precision_loss, reason = "pixels")]
@@ -72,8 +77,16 @@ fn requests(charts: &Charts) -> Chart {
 }
 
 fn latency(charts: &Charts) -> Chart {
-    let p50: Vec<_> = charts.traffic.iter().map(|point| (point.at, point.p50_ms)).collect();
-    let p95: Vec<_> = charts.traffic.iter().map(|point| (point.at, point.p95_ms)).collect();
+    let p50: Vec<_> = charts
+        .traffic
+        .iter()
+        .map(|point| (point.at, point.p50_ms))
+        .collect();
+    let p95: Vec<_> = charts
+        .traffic
+        .iter()
+        .map(|point| (point.at, point.p95_ms))
+        .collect();
     let now = p95.last().map_or(String::new(), |(_, value)| {
         format!("p95 {}", show::latency(value))
     });
@@ -87,9 +100,14 @@ fn latency(charts: &Charts) -> Chart {
 
 #[expect(clippy::cast_precision_loss, reason = "pixels")]
 fn cpu(charts: &Charts) -> Chart {
-    let points = charts.usage.iter().map(|point| (point.at, point.cpu_millis as f64 / 10.0));
+    let points = charts
+        .usage
+        .iter()
+        .map(|point| (point.at, point.cpu_millis as f64 / 10.0));
     let points: Vec<_> = points.collect();
-    let now = points.last().map_or(String::new(), |(_, value)| format!("{value:.0} % of a core"));
+    let now = points.last().map_or(String::new(), |(_, value)| {
+        format!("{value:.0} % of a core")
+    });
     Chart {
         title: "CPU",
         now,
@@ -100,12 +118,12 @@ fn cpu(charts: &Charts) -> Chart {
 
 #[expect(clippy::cast_precision_loss, reason = "pixels")]
 fn memory(charts: &Charts) -> Chart {
-    let points = charts.usage.iter().map(|point| (point.at, point.memory as f64));
-    let limit = charts.usage.iter().rev().find_map(|point| point.memory_limit);
-    let now = charts.usage.last().map_or(String::new(), |point| {
-        let used = show::bytes(&point.memory);
-        limit.map_or(used.clone(), |limit| format!("{used} of {}", show::bytes(&limit)))
-    });
+    let points = charts
+        .usage
+        .iter()
+        .map(|point| (point.at, point.memory as f64));
+    let now = charts.usage.last();
+    let now = now.map_or(String::new(), |point| show::bytes(&point.memory));
     Chart {
         title: "Memory",
         now,
@@ -127,7 +145,9 @@ fn filled(charts: &Charts, points: Vec<(i64, f64)>) -> Vec<(i64, f64)> {
     let mut at = first;
     while at < charts.until - step {
         while known.next_if(|(other, _)| *other < at).is_some() {}
-        let value = known.next_if(|(other, _)| *other == at).map_or(0.0, |(_, value)| value);
+        let value = known
+            .next_if(|(other, _)| *other == at)
+            .map_or(0.0, |(_, value)| value);
         full.push((at, value));
         at += step;
     }
@@ -146,9 +166,15 @@ fn draw(charts: &Charts, curves: &[Curve], least: f64) -> String {
     );
     for mark in &charts.marks {
         let x = place(charts, mark.at);
-        let _ = write!(svg, "<path class=\"deploy\" d=\"M{x:.1} 0V{HEIGHT}\"><title>deploy</title></path>");
+        let _ = write!(
+            svg,
+            "<path class=\"deploy\" d=\"M{x:.1} 0V{HEIGHT}\"><title>deploy</title></path>"
+        );
     }
-    for (index, curve) in curves.iter().enumerate() {
+    let is_worth_it = |curve: &Curve| curve.points.iter().any(|(_, value)| *value > 0.0);
+    let shown = curves.iter().enumerate();
+    // A line along the bottom would hide the first one there.
+    for (index, curve) in shown.filter(|(index, curve)| *index == 0 || is_worth_it(curve)) {
         let dots: Vec<_> = curve
             .points
             .iter()
@@ -162,7 +188,12 @@ fn draw(charts: &Charts, curves: &[Curve], least: f64) -> String {
                 "<path class=\"area\" d=\"{line}L{end:.1} {HEIGHT}L{start:.1} {HEIGHT}Z\"/>"
             );
         }
-        let _ = write!(svg, "<path class=\"{}\" d=\"{}\"/>", curve.class, path(&dots, charts));
+        let _ = write!(
+            svg,
+            "<path class=\"{}\" d=\"{}\"/>",
+            curve.class,
+            path(&dots, charts)
+        );
     }
     svg.push_str("</svg>");
     svg
@@ -192,7 +223,10 @@ mod tests {
     #[test]
     fn a_spark_line_says_its_sum() {
         let svg = spark(&[0, 5, 10]);
-        assert!(svg.contains("aria-label=\"15 requests in the last hour\""), "{svg}");
+        assert!(
+            svg.contains("aria-label=\"15 requests in the last hour\""),
+            "{svg}"
+        );
         assert!(svg.contains("points=\"0,22.0 60,12.0 120,2.0\""), "{svg}");
         assert!(spark(&[]).contains("points=\"\""));
     }
@@ -220,7 +254,11 @@ mod tests {
             panic!("four");
         };
         assert_eq!(requests.now, "0.0/s");
-        assert!(requests.svg.contains("class=\"deploy\" d=\"M180.0 0V60\""), "{}", requests.svg);
+        assert!(
+            requests.svg.contains("class=\"deploy\" d=\"M180.0 0V60\""),
+            "{}",
+            requests.svg
+        );
         assert!(!requests.svg.contains("style="));
     }
 }

@@ -61,7 +61,11 @@ pub(crate) async fn config(visit: Visit, State(web): State<Web>) -> Result<Respo
             return Ok(None);
         };
         let vars = web.control.config_rows(app).await?;
-        let own = || vars.iter().filter(|var| !var.global).map(|var| var.key.as_str());
+        let own = || {
+            vars.iter()
+                .filter(|var| !var.global)
+                .map(|var| var.key.as_str())
+        };
         Ok(Some(ConfigPage {
             frame: frame(&visit, &board),
             head: Head::new(&visit, &board, "/config"),
@@ -117,7 +121,10 @@ pub(crate) async fn save(
     let later = draft.apply == "later";
     let words = ["--quiet", "config:import", "--format", "json", "--replace"];
     let words = words.into_iter().chain(later.then_some("--no-restart"));
-    let argv: Vec<_> = words.chain([app.as_str(), "-"]).map(str::to_owned).collect();
+    let argv: Vec<_> = words
+        .chain([app.as_str(), "-"])
+        .map(str::to_owned)
+        .collect();
     let order = Order {
         shown: format!("sarsen {} < vars.json", argv.join(" ")),
         argv,

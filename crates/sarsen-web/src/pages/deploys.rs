@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::{Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use sarsen_control::board::{AppBoard, DeployBoard};
 use sarsen_domain::BuildId;
 
@@ -77,7 +77,11 @@ pub(crate) async fn deploy(
         let busy = board.build.finished_at.is_none();
         // What stands after the last line end comes with the stream.
         let lines_end = details.log.rfind('\n').map_or(0, |at| at + 1);
-        let text = details.log.get(..lines_end).filter(|_| busy).unwrap_or(&details.log);
+        let text = details
+            .log
+            .get(..lines_end)
+            .filter(|_| busy)
+            .unwrap_or(&details.log);
         let end = details.omitted + text.len() as u64;
         let path = format!("/apps/{name}/deploys/{id}");
         Ok(Some(DeployPage {
@@ -100,6 +104,18 @@ pub(crate) async fn deploy(
 }
 
 /// Pages were called so before.
-pub(crate) async fn old(Path((app, build)): Path<(String, String)>) -> Redirect {
-    Redirect::permanent(&format!("/apps/{app}/deploys/{build}"))
+pub(crate) async fn old(
+    visit: Visit,
+    State(web): State<Web>,
+    Path((_, build)): Path<(String, String)>,
+) -> Result<Response, Response> {
+    let app = visit.app()?;
+    let Ok(id) = BuildId::parse(&build) else {
+        return Ok(super::missing(&visit.viewer, "deploy"));
+    };
+    Ok(match web.control.build_details(app, &id).await {
+        Ok(Some(_)) => Redirect::permanent(&format!("/apps/{app}/deploys/{id}")).into_response(),
+        Ok(None) => super::missing(&visit.viewer, "deploy"),
+        Err(failure) => super::broken(&failure),
+    })
 }

@@ -32,7 +32,11 @@ mod tests {
 
     #[test]
     fn they_stay_small() {
-        assert!(SCRIPT.len() < 30_000, "the script has {} bytes", SCRIPT.len());
+        assert!(
+            SCRIPT.len() < 30_000,
+            "the script has {} bytes",
+            SCRIPT.len()
+        );
         assert!(STYLE.len() < 24_000, "the sheet has {} bytes", STYLE.len());
     }
 
@@ -43,7 +47,13 @@ mod tests {
             assert!(!elsewhere.contains("http:") && !elsewhere.contains("https:"));
             assert!(!elsewhere.contains("@import") && !elsewhere.contains("url("));
         }
-        for risky in ["eval(", "new Function", "insertAdjacentHTML", ".innerHTML =", "document.write"] {
+        for risky in [
+            "eval(",
+            "new Function",
+            "insertAdjacentHTML",
+            ".innerHTML = ",
+            "document.write",
+        ] {
             assert!(!SCRIPT.contains(risky), "{risky}");
         }
     }

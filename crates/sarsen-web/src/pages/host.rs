@@ -128,7 +128,10 @@ pub(crate) async fn keys(visit: Visit, State(web): State<Web>) -> Response {
             ]),
             keys: web.control.key_rows().await?,
             tokens: web.control.token_rows(actor).await?,
-            sessions: web.control.session_rows(actor, visit.viewer.session).await?,
+            sessions: web
+                .control
+                .session_rows(actor, visit.viewer.session)
+                .await?,
             strip,
             facts,
             tab: "keys",

@@ -79,7 +79,9 @@ pub(crate) async fn logs(
         };
         let process = ProcessType::parse(&asked.ps).ok();
         let since = RANGES.iter().find(|(value, ..)| *value == asked.range);
-        let since = since.filter(|(.., length)| *length > 0).map(|(.., length)| now() - length);
+        let since = since
+            .filter(|(.., length)| *length > 0)
+            .map(|(.., length)| now() - length);
         let narrowed = since.is_some() || !asked.q.is_empty();
         let count = if narrowed { LOOKED_THROUGH } else { LINES };
         let lines = web.control.log_lines(app, process.as_ref(), count).await;
@@ -119,7 +121,10 @@ fn chips(board: &AppBoard, chosen: &str) -> Vec<Chip> {
         href: format!("/apps/{name}/logs"),
         here: chosen.is_empty(),
     };
-    let running = board.processes.iter().filter(|row| !row.instances.is_empty());
+    let running = board
+        .processes
+        .iter()
+        .filter(|row| !row.instances.is_empty());
     let own = running.map(|row| Chip {
         name: row.process.clone(),
         href: format!("/apps/{name}/logs?ps={}", row.process),
@@ -142,8 +147,13 @@ fn stream(board: &AppBoard, process: Option<&ProcessType>, lines: &[LogLine]) ->
     if board.processes.iter().all(|row| row.instances.is_empty()) {
         return String::new();
     }
-    let after = lines.last().map(|line| line.at.as_str()).unwrap_or_default();
-    let process = process.map(|process| format!("ps={process}&")).unwrap_or_default();
+    let after = lines
+        .last()
+        .map(|line| line.at.as_str())
+        .unwrap_or_default();
+    let process = process
+        .map(|process| format!("ps={process}&"))
+        .unwrap_or_default();
     format!("/apps/{}/logs/live?{process}after={after}", board.card.name)
 }
 

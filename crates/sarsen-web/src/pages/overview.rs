@@ -70,7 +70,11 @@ pub(crate) async fn app(visit: Visit, State(web): State<Web>) -> Result<Response
                 ]),
             head: Head::new(&visit, &board, ""),
             charts: chart::four(&charts),
-            feed: board.activity.iter().map(|one| entry(&board, one)).collect(),
+            feed: board
+                .activity
+                .iter()
+                .map(|one| entry(&board, one))
+                .collect(),
             board,
         }))
     };
@@ -95,7 +99,9 @@ fn entry(board: &AppBoard, one: &Activity) -> Entry {
             false if one.ok => show::first_line(&one.text),
             false => format!("Failed: {}", show::first_line(&one.text)),
         },
-        href: one.build.as_ref().map_or(String::new(), |build| format!("/apps/{name}/deploys/{build}")),
+        href: one.build.as_ref().map_or(String::new(), |build| {
+            format!("/apps/{name}/deploys/{build}")
+        }),
         by: match (one.actor.as_str(), one.door.as_str()) {
             ("", _) => String::new(),
             (actor, "") => format!("{actor} · "),
@@ -125,11 +131,15 @@ pub(crate) async fn compare(
         let from = pair.a.unwrap_or_else(|| to.saturating_sub(1));
         let name = &board.card.name;
         Ok(Some(ComparePage {
-            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/compare?a={from}&b={to}"))
-                .commands([
-                    format!("sarsen releases:info {name} v{from}"),
-                    format!("sarsen releases:info {name} v{to}"),
-                ]),
+            frame: Frame::new(
+                &visit,
+                "apps",
+                &format!("/apps/{name}/compare?a={from}&b={to}"),
+            )
+            .commands([
+                format!("sarsen releases:info {name} v{from}"),
+                format!("sarsen releases:info {name} v{to}"),
+            ]),
             head: Head::new(&visit, &board, "/deploys"),
             board: web.control.compare_releases(app, from, to).await?,
         }))

@@ -37,7 +37,10 @@ pub(crate) async fn run(
     Query(asked): Query<Asked>,
 ) -> Response {
     let Some(run) = web.control.run_view(&visit.viewer.web, &id) else {
-        return super::missing(&visit.viewer, "command: what ended is remembered for an hour");
+        return super::missing(
+            &visit.viewer,
+            "command: what ended is remembered for an hour",
+        );
     };
     let busy = run.state == RunState::Running;
     let (state, tone) = match run.exit_code {
@@ -46,7 +49,11 @@ pub(crate) async fn run(
         Some(code) => (format!("failed, exit {code}"), "bad"),
     };
     let whole = run.output.rfind('\n').map_or(0, |at| at + 1);
-    let text = run.output.get(..whole).filter(|_| busy).unwrap_or(&run.output);
+    let text = run
+        .output
+        .get(..whole)
+        .filter(|_| busy)
+        .unwrap_or(&run.output);
     let end = run.omitted + text.len() as u64;
     let back = match (&run.app, asked.back.as_str()) {
         (_, back) if back.starts_with('/') && !back.starts_with("//") => back.to_owned(),
@@ -56,7 +63,9 @@ pub(crate) async fn run(
     super::show(Ok(RanPage {
         frame: Frame {
             flash: None,
-            ..Frame::new(&visit, "", &format!("/runs/{id}")).busy(busy).commands([run.command.clone()])
+            ..Frame::new(&visit, "", &format!("/runs/{id}"))
+                .busy(busy)
+                .commands([run.command.clone()])
         },
         state,
         tone,

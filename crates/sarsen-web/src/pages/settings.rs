@@ -3,8 +3,10 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use sarsen_control::board::{AppBoard, CronRow, DomainBoard, DomainCheck, ScaleRow, ServiceRow, StorageRow};
 use sarsen_control::board::Property;
+use sarsen_control::board::{
+    AppBoard, CronRow, DomainBoard, DomainCheck, ScaleRow, ServiceRow, StorageRow,
+};
 use tokio::time::timeout;
 
 use super::frame::{Frame, Head};
@@ -107,7 +109,9 @@ pub(crate) async fn domains(visit: Visit, State(web): State<Web>) -> Result<Resp
         let looks: Vec<Option<DomainCheck>> = futures_util::future::join_all(looks).await;
         let looks = looks.into_iter().chain(std::iter::repeat(None));
         let rows = board.effective.iter().zip(looks);
-        let rows = rows.map(|(domain, check)| domain_row(&board, domain, check)).collect();
+        let rows = rows
+            .map(|(domain, check)| domain_row(&board, domain, check))
+            .collect();
         let name = &whole.card.name;
         Ok(Some(DomainsPage {
             frame: Frame::new(&visit, "apps", &format!("/apps/{name}/domains")).commands([
@@ -129,7 +133,10 @@ fn domain_row(board: &DomainBoard, domain: &str, check: Option<DomainCheck>) -> 
         Some(check) if check.arrives => ("leads here".to_owned(), "good"),
         Some(check) if check.addresses.is_empty() => ("not in DNS".to_owned(), "odd"),
         Some(check) => (
-            check.problem.as_deref().map_or("leads elsewhere".to_owned(), show::first_line),
+            check
+                .problem
+                .as_deref()
+                .map_or("leads elsewhere".to_owned(), show::first_line),
             "bad",
         ),
         None => ("not checked in time".to_owned(), "idle"),
@@ -145,7 +152,9 @@ fn domain_row(board: &DomainBoard, domain: &str, check: Option<DomainCheck>) -> 
         domain: domain.to_owned(),
         dns,
         dns_tone,
-        addresses: check.map(|check| check.addresses.join(" ")).unwrap_or_default(),
+        addresses: check
+            .map(|check| check.addresses.join(" "))
+            .unwrap_or_default(),
         tls,
         tls_tone,
         is_own: board.own.iter().any(|own| own == domain),
@@ -160,18 +169,30 @@ pub(crate) async fn scale(visit: Visit, State(web): State<Web>) -> Result<Respon
         };
         let rows = web.control.scale_rows(app).await?;
         let command = |row: &ScaleRow| {
-            let known = board.processes.iter().find(|known| known.process == row.process);
-            known.and_then(|known| known.command.clone()).unwrap_or_default()
+            let known = board
+                .processes
+                .iter()
+                .find(|known| known.process == row.process);
+            known
+                .and_then(|known| known.command.clone())
+                .unwrap_or_default()
         };
-        let line = |row: ScaleRow| ScaleLine { command: command(&row), row };
+        let line = |row: ScaleRow| ScaleLine {
+            command: command(&row),
+            row,
+        };
         let rows = rows.into_iter().map(line).collect();
         let name = &board.card.name;
         Ok(Some(ScalePage {
-            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/scale")).lively(10).commands([
-                format!("sarsen ps:scale {name} web=2"),
-                format!("sarsen resource:limit --process-type web --memory 512m --cpu 1 {name}"),
-                format!("sarsen resource:reserve --process-type web --memory 256m {name}"),
-            ]),
+            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/scale"))
+                .lively(10)
+                .commands([
+                    format!("sarsen ps:scale {name} web=2"),
+                    format!(
+                        "sarsen resource:limit --process-type web --memory 512m --cpu 1 {name}"
+                    ),
+                    format!("sarsen resource:reserve --process-type web --memory 256m {name}"),
+                ]),
             head: Head::new(&visit, &board, "/scale"),
             rows,
             board,
@@ -188,14 +209,20 @@ pub(crate) async fn addons(visit: Visit, State(web): State<Web>) -> Result<Respo
         };
         let linked = web.control.app_services(&visit.viewer.actor, app).await?;
         let mut others = web.control.all_services(&visit.viewer.actor).await?;
-        others.retain(|row| !linked.iter().any(|own| own.addon == row.addon && own.name == row.name));
+        others.retain(|row| {
+            !linked
+                .iter()
+                .any(|own| own.addon == row.addon && own.name == row.name)
+        });
         let name = &board.card.name;
         Ok(Some(AddonsPage {
-            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/addons")).lively(0).commands([
-                format!("sarsen postgres:create {name}"),
-                format!("sarsen postgres:link {name} {name}"),
-                format!("sarsen postgres:unlink {name} {name}"),
-            ]),
+            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/addons"))
+                .lively(0)
+                .commands([
+                    format!("sarsen postgres:create {name}"),
+                    format!("sarsen postgres:link {name} {name}"),
+                    format!("sarsen postgres:unlink {name} {name}"),
+                ]),
             head: Head::new(&visit, &board, "/addons"),
             linked,
             others,
@@ -219,12 +246,14 @@ pub(crate) async fn cron(visit: Visit, State(web): State<Web>) -> Result<Respons
         let rows = web.control.cron_rows(app).await?;
         let name = &board.card.name;
         Ok(Some(CronPage {
-            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/cron")).lively(5).commands([
-                format!("sarsen cron:list {name}"),
-                format!("sarsen cron:run {name} ID"),
-                format!("sarsen cron:logs {name} ID"),
-                format!("sarsen cron:suspend {name} ID"),
-            ]),
+            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/cron"))
+                .lively(5)
+                .commands([
+                    format!("sarsen cron:list {name}"),
+                    format!("sarsen cron:run {name} ID"),
+                    format!("sarsen cron:logs {name} ID"),
+                    format!("sarsen cron:suspend {name} ID"),
+                ]),
             head: Head::new(&visit, &board, "/cron"),
             rows,
         }))
@@ -261,8 +290,10 @@ pub(crate) async fn run(visit: Visit, State(web): State<Web>) -> Result<Response
         };
         let name = &board.card.name;
         Ok(Some(RunPage {
-            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/run"))
-                .commands([format!("sarsen run {name} COMMAND"), format!("sarsen enter {name} web")]),
+            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/run")).commands([
+                format!("sarsen run {name} COMMAND"),
+                format!("sarsen enter {name} web"),
+            ]),
             head: Head::new(&visit, &board, "/run"),
         }))
     };

@@ -17,6 +17,15 @@ pub(crate) fn tone(state: &str) -> &'static str {
     }
 }
 
+/// The same for deploys and commands, which are to come to an end.
+pub(crate) fn build_tone(status: &str) -> &'static str {
+    if status == "running" {
+        "odd"
+    } else {
+        tone(status)
+    }
+}
+
 /// What needs attention comes first when states are sorted.
 pub(crate) fn rank(state: &str) -> u8 {
     match state {
@@ -184,7 +193,7 @@ pub(crate) fn phase(phase: &Phase) -> String {
     match (phase.state, phase.took_ms, phase.started_ms) {
         ("running", _, Some(started)) => since(&(started / 1000)),
         (_, Some(took), _) => millis(&took),
-        ("skipped", ..) => "not needed".to_owned(),
+        ("skipped", ..) => "–".to_owned(),
         _ => String::new(),
     }
 }
@@ -213,12 +222,23 @@ mod tests {
         ] {
             assert_eq!(bytes(&count), text);
         }
-        for (ms, text) in [(0, "0 ms"), (999, "999 ms"), (1250, "1.2 s"), (61_000, "1 min 1 s")] {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1250, "1.2 s"),
+            (61_000, "1 min 1 s"),
+        ] {
             assert_eq!(millis(&ms), text);
         }
-        assert_eq!((latency(&3.21), latency(&32.1)), ("3.2 ms".into(), "32 ms".into()));
+        assert_eq!(
+            (latency(&3.21), latency(&32.1)),
+            ("3.2 ms".into(), "32 ms".into())
+        );
         assert_eq!((cpu(&5), cpu(&250)), ("<1 %".into(), "25 %".into()));
-        assert_eq!((share(&0.0), share(&0.0234)), (String::new(), "2.3 %".into()));
+        assert_eq!(
+            (share(&0.0), share(&0.0234)),
+            (String::new(), "2.3 %".into())
+        );
         assert_eq!(first_line("\n  one\ntwo"), "one");
     }
 }

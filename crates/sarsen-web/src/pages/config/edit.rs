@@ -43,12 +43,17 @@ impl Edit {
                 continue;
             }
             let at = |what: &str| format!("Line {}: {what}", number + 1);
-            let (key, value) = line.split_once('=').ok_or_else(|| at("write it as KEY=VALUE"))?;
-            let key = EnvKey::parse(key.trim()).map_err(|error| at(&error.to_string()))?.to_string();
+            let (key, value) = line
+                .split_once('=')
+                .ok_or_else(|| at("write it as KEY=VALUE"))?;
+            let key = EnvKey::parse(key.trim())
+                .map_err(|error| at(&error.to_string()))?
+                .to_string();
             let value = match value.trim() {
-                MASK => now.get(&key).cloned().ok_or_else(|| {
-                    at(&format!("{key} has no value that could be kept"))
-                })?,
+                MASK => now
+                    .get(&key)
+                    .cloned()
+                    .ok_or_else(|| at(&format!("{key} has no value that could be kept")))?,
                 written => unquoted(written),
             };
             then.insert(key, value);
@@ -65,7 +70,12 @@ impl Edit {
                 (Some(old), Some(new)) if old != new => ("±", "odd", shown(new)),
                 _ => return None,
             };
-            Some(Change { sign, tone, key: key.clone(), text })
+            Some(Change {
+                sign,
+                tone,
+                key: key.clone(),
+                text,
+            })
         };
         keys.into_iter().filter_map(change).collect()
     }
@@ -113,7 +123,10 @@ mod tests {
     use super::*;
 
     fn vars(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
     }
 
     #[test]
@@ -121,11 +134,20 @@ mod tests {
         let now = vars(&[("A", "1"), ("B", "two\nlines"), ("C", "3"), ("LATER", "x")]);
         let text = format!("A={MASK}\n# a note\nB=\"new\\nvalue\"\nexport D='4 5'\n");
         let edit = Edit::parse(&text, "A B C", now).unwrap();
-        let signs: Vec<_> = edit.changes().iter().map(|one| format!("{}{}", one.sign, one.key)).collect();
+        let signs: Vec<_> = edit
+            .changes()
+            .iter()
+            .map(|one| format!("{}{}", one.sign, one.key))
+            .collect();
         assert_eq!(signs, ["±B", "−C", "+D"]);
         assert_eq!(
             edit.then,
-            vars(&[("A", "1"), ("B", "new\nvalue"), ("D", "4 5"), ("LATER", "x")])
+            vars(&[
+                ("A", "1"),
+                ("B", "new\nvalue"),
+                ("D", "4 5"),
+                ("LATER", "x")
+            ])
         );
         assert!(edit.changes().iter().all(|one| !one.text.contains("two")));
     }
@@ -135,6 +157,9 @@ mod tests {
         let parse = |text: &str| Edit::parse(text, "", BTreeMap::new()).unwrap_err();
         assert_eq!(parse("A=1\nnonsense"), "Line 2: write it as KEY=VALUE");
         assert!(parse("1A=x").starts_with("Line 1: "));
-        assert_eq!(parse(&format!("A={MASK}")), "Line 1: A has no value that could be kept");
+        assert_eq!(
+            parse(&format!("A={MASK}")),
+            "Line 1: A has no value that could be kept"
+        );
     }
 }
