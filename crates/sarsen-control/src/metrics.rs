@@ -98,6 +98,7 @@ impl Control {
         collector.close_coarse(&mut tick, now);
         collector.ticks += 1;
         self.store.metrics().record(&tick, now).await?;
+        self.refresh_trends(now).await?;
         Ok(())
     }
 
@@ -153,6 +154,9 @@ impl Control {
                 u64::try_from(info.restart_count).unwrap_or_default()
             }
         };
+        if before.is_some_and(|before| restarts > before.restarts) {
+            self.note_crash(&instance, restarts).await;
+        }
         let seen = Seen {
             cpu: usage.cpu,
             at: Instant::now(),

@@ -73,6 +73,13 @@ impl Control {
             }
             match self.obtain_certificate(&app).await {
                 Ok(obtained) => {
+                    let names = obtained
+                        .hosts
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>();
+                    let text = format!("Got a certificate for {}", names.join(", "));
+                    self.note("certificate", &app, &text, 0).await;
                     if !obtained.left_out.is_empty() {
                         let left_out = obtained.left_out.join("; ");
                         tracing::warn!(app.name = %app, "names of {app} without a certificate: {left_out}");
@@ -84,6 +91,8 @@ impl Control {
                     kept.renewed.push(app);
                 }
                 Err(failure) => {
+                    let text = format!("No certificate: {}", failure.message);
+                    self.note("certificate", &app, &text, 1).await;
                     tracing::warn!(app.name = %app, error = %failure, "{app} gets no certificate: {failure}");
                     kept.failed.push((app, failure.message));
                 }

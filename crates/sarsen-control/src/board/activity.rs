@@ -1,7 +1,7 @@
 //! What happened to an app: releases and failed builds, and what people did, in one list.
 
 use sarsen_domain::{AppName, BuildStatus};
-use sarsen_store::Event;
+use sarsen_store::{Event, Instance, NewEvent};
 
 use super::Activity;
 use super::AuditRow;
@@ -67,6 +67,29 @@ impl Control {
         all.sort_by_key(|activity| (std::cmp::Reverse(activity.at), activity.kind == "deploy"));
         all.truncate(count);
         Ok(all)
+    }
+
+    /// Writes down that a process ended by itself and was started again.
+    pub(crate) async fn note_crash(&self, instance: &Instance, restarts: u64) {
+        let dyno = format!("{}.{}", instance.process, instance.index);
+        let text =
+            format!("{dyno} ended by itself and was started again ({restarts} times so far)");
+        self.note("crash", &instance.app, &text, 1).await;
+    }
+
+    /// Writes down what the daemon did, or saw happen, by itself.
+    pub(crate) async fn note(&self, action: &str, app: &AppName, text: &str, code: u8) {
+        let detail = serde_json::json!({ "exit_code": code, "text": text });
+        let event = NewEvent {
+            actor: "sarsen",
+            source_ip: None,
+            action,
+            object: app.as_str(),
+            detail: &detail,
+        };
+        if let Err(error) = self.store.events().append(event).await {
+            tracing::error!(%error, "cannot append to the audit log");
+        }
     }
 
     /// The audit log, newest first; what comes before an entry when one is named.
@@ -135,7 +158,7 @@ fn kind(action: &str) -> &'static str {
         ("ps", "scale") => "scale",
         ("ps" | "restart" | "maintenance", _) => "process",
         ("crash", _) => "crash",
-        ("letsencrypt" | "certs", _) => "certificate",
+        ("letsencrypt" | "certs" | "certificate", _) => "certificate",
         ("domains" | "redirect" | "ports" | "proxy", _) => "domain",
         (_, "link" | "unlink") => "addon",
         _ => "other",
@@ -180,7 +203,13 @@ mod tests {
             assert!(kinds.contains(&expected), "{expected:?} in {all:?}");
         }
         assert!(all.iter().all(|one| !one.text.contains("A=1")));
-        let audit = world.control.audit_rows(None, 10).await.unwrap();
+        world.control.note("crash", &shop, "web.1 ended", 1).await;
+        let crash = world.control.activity(&shop, 1).await.unwrap().remove(0);
+        assert_eq!(
+            (crash.kind, crash.text.as_str(), crash.ok),
+            ("crash", "web.1 ended", false)
+        );
+        let audit = world.control.audit_rows(Some(3), 10).await.unwrap();
         assert_eq!((audit[0].action.as_str(), audit[0].ok), ("ps:scale", false));
         assert_eq!(audit[0].door, "host");
         let older = world

@@ -1,8 +1,8 @@
-//! Requests by the minute, of all apps, read anew when ten seconds have brought new ones: a page reads nothing of it
-//! from the store.
+//! Requests by the minute, of all apps, kept up to date by the watch on usage: a page reads nothing of it from the
+//! store, and each look at the store reads no more than the last two minutes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sarsen_domain::AppName;
 use sarsen_store::TrafficMinute;
@@ -16,9 +16,25 @@ const MINUTES: usize = 60;
 /// Minutes that a rate is taken over.
 const LATELY: i64 = 10;
 
+/// A page takes what is so old at most, in seconds; the watch looks every ten.
+const FRESH: i64 = 30;
+
 /// What was read last.
 #[derive(Debug, Default)]
-pub(crate) struct Trends(Mutex<Option<(i64, Arc<BTreeMap<AppName, Trend>>)>>);
+pub(crate) struct Trends(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    at: i64,
+    rows: Vec<TrafficMinute>,
+    trends: Arc<BTreeMap<AppName, Trend>>,
+}
+
+impl Trends {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// One app's.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,26 +69,30 @@ pub(super) fn ratio(part: u64, whole: u64) -> f64 {
 impl Control {
     /// What the last hour looked like.
     pub(crate) async fn trends(&self) -> Outcome<Arc<BTreeMap<AppName, Trend>>> {
-        let now = now();
-        let stamp = now / 10;
-        let known = self
-            .trends
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some((at, trends)) = known
-            && at == stamp
-        {
-            return Ok(trends);
+        let known = {
+            let known = self.trends.lock();
+            (now() - known.at < FRESH).then(|| Arc::clone(&known.trends))
+        };
+        match known {
+            Some(trends) => Ok(trends),
+            None => self.refresh_trends(now()).await,
         }
+    }
+
+    /// Reads what has come since the last look.
+    pub(crate) async fn refresh_trends(&self, now: i64) -> Outcome<Arc<BTreeMap<AppName, Trend>>> {
         let minutes = i64::try_from(MINUTES).unwrap_or_default();
         let first = now - now % 60 - (minutes - 1) * 60;
-        let rows = self.store.metrics().minutes(first).await?;
-        let trends = Arc::new(trends(&rows, first, now));
-        *self.trends.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((stamp, Arc::clone(&trends)));
-        Ok(trends)
+        // The minute of the last look, and the one before it, may have grown.
+        let seen = self.trends.lock().at;
+        let since = (seen - seen % 60 - 60).max(first);
+        let rows = self.store.metrics().minutes(since).await?;
+        let mut known = self.trends.lock();
+        known.rows.retain(|row| row.at >= first && row.at < since);
+        known.rows.extend(rows);
+        known.at = now;
+        known.trends = Arc::new(trends(&known.rows, first, now));
+        Ok(Arc::clone(&known.trends))
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) fn document() -> String {
         "components": {
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
             "schemas": schemas(),
+            "responses": shared_responses(),
         },
     });
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
@@ -130,60 +131,74 @@ fn fields(deed: &Deed) -> Value {
             required.push(name);
         }
     }
-    properties.insert(
-        "wait".to_owned(),
-        json!({ "type": "integer", "description": "Seconds to wait for the end, 30 unless given, 300 at most" }),
-    );
+    let wait = json!({ "$ref": "#/components/schemas/Wait" });
+    properties.insert("wait".to_owned(), wait);
     json!({ "type": "object", "description": format!("Carries out: {}", deeds::line(deed, &[])),
         "properties": properties, "required": required,
         "additionalProperties": deed.words.contains("{...=}") })
 }
 
 fn responses(route: &Route) -> Value {
-    let error = |text: &str| json!({ "description": text, "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } } });
-    let is_stream = route.path.ends_with("/live");
-    let is_text = route.path.ends_with("/log") || route.path.ends_with("/logs");
-    let content = if is_stream {
-        json!({ "text/event-stream": {} })
-    } else if is_text {
-        json!({ "text/plain": {} })
-    } else if route.verb == Verb::Post {
-        json!({ "application/json": { "schema": { "$ref": "#/components/schemas/Run" } } })
-    } else {
-        json!({ "application/json": {} })
-    };
-    let mut responses = json!({
-        "200": { "description": "As asked", "content": content },
-        "401": error("No token, or none that is good"),
-        "403": error("The token may not do this"),
-        "404": error("Not there, or not the token's to see"),
-        "422": error("It could not be done"),
-    });
-    if route.verb == Verb::Post
-        && let Some(all) = responses.as_object_mut()
-    {
-        all.insert(
-            "202".to_owned(),
-            json!({ "description": "Still under way: see /api/v1/runs/{id}", "content": content }),
-        );
-        all.insert("400".to_owned(), error("A field is missing or wrong"));
-        all.insert(
-            "422".to_owned(),
-            json!({ "description": "The command failed", "content": content }),
-        );
+    let shared = |name: &str| json!({ "$ref": format!("#/components/responses/{name}") });
+    let mut responses = Map::new();
+    let mut put = |status: &str, answer: Value| drop(responses.insert(status.to_owned(), answer));
+    match (route.verb, content(&route.path)) {
+        (Verb::Post, _) => {
+            put("200", shared("Done"));
+            put("202", shared("UnderWay"));
+            put("400", shared("Wrong"));
+            put("422", shared("NotDone"));
+        }
+        (Verb::Get, kind) => {
+            put(
+                "200",
+                json!({ "description": "As asked", "content": { kind: {} } }),
+            );
+            put("422", shared("Wrong"));
+        }
     }
-    responses
+    for (status, name) in [("401", "NotSignedIn"), ("403", "Denied"), ("404", "Unseen")] {
+        put(status, shared(name));
+    }
+    responses.into()
+}
+
+fn content(path: &str) -> &'static str {
+    if path.ends_with("/live") {
+        "text/event-stream"
+    } else if path.ends_with("/log") || path.ends_with("/logs") {
+        "text/plain"
+    } else {
+        "application/json"
+    }
+}
+
+fn shared_responses() -> Value {
+    let answer = |text: &str, schema: &str| {
+        json!({ "description": text,
+            "content": { "application/json": { "schema": { "$ref": format!("#/components/schemas/{schema}") } } } })
+    };
+    json!({
+        "Done": answer("Done", "Run"),
+        "UnderWay": answer("Still under way: see /api/v1/runs/{id}", "Run"),
+        "NotDone": answer("The command failed: its output says why", "Run"),
+        "Wrong": answer("A field is missing or wrong, or it could not be found out", "Error"),
+        "NotSignedIn": answer("No token, or none that is good", "Error"),
+        "Denied": answer("The token may not do this", "Error"),
+        "Unseen": answer("Not there, or not the token's to see", "Error"),
+    })
 }
 
 fn schemas() -> Value {
     json!({
+        "Wait": { "type": "integer", "description": "Seconds to wait for the end, 30 unless given, 300 at most" },
         "Error": { "type": "object", "required": ["error"], "properties": { "error": { "type": "string" } } },
         "Command": {
             "type": "object", "required": ["words"],
             "properties": {
                 "words": { "type": "array", "items": { "type": "string" }, "description": "As on the command line: [\"ps:scale\", \"shop\", \"web=2\"]" },
                 "stdin": { "type": "string" },
-                "wait": { "type": "integer", "description": "Seconds to wait for the end, 30 unless given, 300 at most" },
+                "wait": { "$ref": "#/components/schemas/Wait" },
             },
         },
         "Run": {
