@@ -99,6 +99,7 @@ pub(crate) static ALL: &[Deed] = &[
 ];
 
 /// The deed of this name.
+#[cfg(test)]
 pub(crate) fn find(name: &str) -> Option<&'static Deed> {
     ALL.iter().find(|deed| deed.name == name)
 }

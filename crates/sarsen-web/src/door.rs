@@ -26,8 +26,8 @@ pub(crate) struct Login {
 }
 
 /// A `Set-Cookie` with the secret of a session.
-pub(crate) fn cookie(secret: &str, https: bool) -> String {
-    if https {
+pub(crate) fn cookie(secret: &str, arrival: &Arrival) -> String {
+    if arrival.https {
         format!("{SECURE_NAME}={secret}; Secure; {RULES}")
     } else {
         format!("{PLAIN_NAME}={secret}; {RULES}")
@@ -36,8 +36,12 @@ pub(crate) fn cookie(secret: &str, https: bool) -> String {
 
 /// The secret that a browser shows. Each way in has a name of its own: what was set in the clear counts nothing inside
 /// TLS.
-pub(crate) fn cookie_of(headers: &HeaderMap, https: bool) -> Option<&str> {
-    let wanted = if https { SECURE_NAME } else { PLAIN_NAME };
+pub(crate) fn cookie_of<'h>(headers: &'h HeaderMap, arrival: &Arrival) -> Option<&'h str> {
+    let wanted = if arrival.https {
+        SECURE_NAME
+    } else {
+        PLAIN_NAME
+    };
     let cookies = headers
         .get_all(COOKIE)
         .iter()
@@ -83,7 +87,7 @@ pub(crate) async fn login(
         Err(failure) => return pages::broken(&failure),
     };
     // The session that the browser had is over, whosever it was.
-    if let Some(old) = cookie_of(&headers, arrival.https)
+    if let Some(old) = cookie_of(&headers, &arrival)
         && let Ok(Some(old)) = web
             .control
             .web_session(old, arrival.source, Look::Only)
@@ -94,7 +98,7 @@ pub(crate) async fn login(
     }
     let headers = [
         (LOCATION, "/".to_owned()),
-        (SET_COOKIE, cookie(&secret, arrival.https)),
+        (SET_COOKIE, cookie(&secret, &arrival)),
     ];
     (StatusCode::SEE_OTHER, headers).into_response()
 }
@@ -109,7 +113,7 @@ pub(crate) async fn logout(
     {
         return pages::broken(&failure);
     }
-    let gone = format!("{}; Max-Age=0", cookie("", arrival.https));
+    let gone = format!("{}; Max-Age=0", cookie("", &arrival));
     let headers = [(LOCATION, "/".to_owned()), (SET_COOKIE, gone)];
     (StatusCode::SEE_OTHER, headers).into_response()
 }
@@ -129,7 +133,7 @@ impl FromRequestParts<Web> for SignedIn {
             .get::<Arrival>()
             .cloned()
             .unwrap_or_default();
-        let Some(secret) = cookie_of(&parts.headers, arrival.https) else {
+        let Some(secret) = cookie_of(&parts.headers, &arrival) else {
             return Err(denied());
         };
         let session = web

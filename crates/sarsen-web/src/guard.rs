@@ -89,7 +89,7 @@ pub(crate) async fn guard(
         .insert(Visit::new(viewer, app, done));
     let mut response = next.run(request).await;
     if let Some(secret) = found.rotated
-        && let Ok(cookie) = HeaderValue::from_str(&door::cookie(&secret, arrival.https))
+        && let Ok(cookie) = HeaderValue::from_str(&door::cookie(&secret, &arrival))
     {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
@@ -116,7 +116,7 @@ async fn identify(
             Shown::Wait => Err(Halt::Wait),
         };
     }
-    let secret = cookie_of(headers, arrival.https).ok_or(Halt::NotSignedIn)?;
+    let secret = cookie_of(headers, arrival).ok_or(Halt::NotSignedIn)?;
     let look = match guarded.kind {
         Kind::Page => Look::MayRotate,
         Kind::Api | Kind::Stream | Kind::File => Look::Only,

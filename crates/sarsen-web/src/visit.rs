@@ -64,6 +64,10 @@ impl Visit {
     }
 
     /// The app of the path; only for routes that have one.
+    #[expect(
+        clippy::result_large_err,
+        reason = "handlers give the answer back as it is"
+    )]
     pub(crate) fn app(&self) -> Result<&AppName, Response> {
         let app = self.app.as_deref();
         app.ok_or_else(|| StatusCode::NOT_FOUND.into_response())

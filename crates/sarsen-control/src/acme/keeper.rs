@@ -7,6 +7,7 @@ use sarsen_domain::AppName;
 use sarsen_store::{AcmeState, CertificateSource, Wanted};
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::Obtained;
 use crate::acme::names::hopeless;
 use crate::acme::settings::CONCERN;
 use crate::certificates::uncovered;
@@ -73,21 +74,7 @@ impl Control {
             }
             match self.obtain_certificate(&app).await {
                 Ok(obtained) => {
-                    let names = obtained
-                        .hosts
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect::<Vec<_>>();
-                    let text = format!("Got a certificate for {}", names.join(", "));
-                    self.note("certificate", &app, &text, 0).await;
-                    if !obtained.left_out.is_empty() {
-                        let left_out = obtained.left_out.join("; ");
-                        tracing::warn!(app.name = %app, "names of {app} without a certificate: {left_out}");
-                        self.store
-                            .acme()
-                            .wait_until(&app, now() + WIDEN_AFTER)
-                            .await?;
-                    }
+                    self.tell_of_certificate(&app, &obtained).await?;
                     kept.renewed.push(app);
                 }
                 Err(failure) => {
@@ -99,6 +86,22 @@ impl Control {
             }
         }
         Ok(kept)
+    }
+
+    async fn tell_of_certificate(&self, app: &AppName, obtained: &Obtained) -> Outcome {
+        let names: Vec<_> = obtained.hosts.iter().map(ToString::to_string).collect();
+        let text = format!("Got a certificate for {}", names.join(", "));
+        self.note("certificate", app, &text, 0).await;
+        if obtained.left_out.is_empty() {
+            return Ok(());
+        }
+        let left_out = obtained.left_out.join("; ");
+        tracing::warn!(app.name = %app, "names of {app} without a certificate: {left_out}");
+        Ok(self
+            .store
+            .acme()
+            .wait_until(app, now() + WIDEN_AFTER)
+            .await?)
     }
 
     /// Whether an app needs another certificate than it has.

@@ -81,10 +81,10 @@ impl Control {
         let host = self.settings.dashboard_host.clone()?;
         let address = self.settings.dashboard_address?;
         let https = self.settings.https_port?;
-        let ip = match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
+        let ip = match (address.ip(), address.ip().is_unspecified()) {
+            (IpAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
+            (IpAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
+            (ip, false) => ip,
         };
         let proof = format!("X-Sarsen-Router: {}", self.router_secret());
         let policy = Policy {

@@ -174,7 +174,7 @@ impl Control {
             let suspended = task.app_in_maintenance || task.in_maintenance || task.stopped;
             let last = match task.last_run {
                 Some(run) => Some(CronRunRow {
-                    output: end_of(self.cron_output(run.id).await.unwrap_or_default()),
+                    output: end_of(&self.cron_output(run.id).await.unwrap_or_default()),
                     id: run.id,
                     state: run.state.as_str(),
                     started_at: run.started_at,
@@ -213,7 +213,7 @@ impl Control {
     }
 }
 
-fn end_of(text: String) -> String {
+fn end_of(text: &str) -> String {
     let start = text.len().saturating_sub(OUTPUT);
     let start = (start..=text.len()).find(|at| text.is_char_boundary(*at));
     text.get(start.unwrap_or_default()..)

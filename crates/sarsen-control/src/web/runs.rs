@@ -121,9 +121,9 @@ impl Runs {
     fn add(&self, run: &Arc<Run>) -> Outcome {
         let mut runs = self.lock();
         runs.retain(|run| !run.is_over(now() - KEPT));
+        let is_own = |other: &&&Arc<Run>| other.actor.is_same(&run.actor);
         let going: Vec<_> = runs.iter().filter(|run| !run.has_ended()).collect();
-        let own = going.iter().filter(|other| other.actor.is_same(&run.actor));
-        if own.count() >= OWN_AT_ONCE || going.len() >= AT_ONCE {
+        if going.iter().filter(is_own).count() >= OWN_AT_ONCE || going.len() >= AT_ONCE {
             return Err(Failure::new(
                 "Too many commands are under way: wait for one to end",
             ));
@@ -135,13 +135,13 @@ impl Runs {
             runs.remove(oldest);
         }
         runs.push_back(Arc::clone(run));
+        drop(runs);
         Ok(())
     }
 
     fn find(&self, actor: &WebActor, id: &str) -> Option<Arc<Run>> {
-        let runs = self.lock();
-        let found = runs.iter().find(|run| run.id == id);
-        found.filter(|run| run.actor.is_same(actor)).cloned()
+        let is_meant = |run: &&Arc<Run>| run.id == id && run.actor.is_same(actor);
+        self.lock().iter().find(is_meant).cloned()
     }
 }
 

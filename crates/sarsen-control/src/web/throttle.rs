@@ -25,13 +25,14 @@ struct Count {
 impl Throttle {
     /// Whether this address must wait.
     pub(crate) fn is_closed(&self, source: Option<IpAddr>, now: Instant) -> bool {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = |count: &&Count| now.duration_since(count.since) < WINDOW;
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = counts
             .get(&source)
             .filter(fresh)
             .map_or(0, |count| count.wrong);
         let all: u32 = counts.values().filter(fresh).map(|count| count.wrong).sum();
+        drop(counts);
         own >= PER_ADDRESS || all >= OVERALL
     }
 
@@ -56,6 +57,7 @@ impl Throttle {
             };
         }
         count.wrong += 1;
+        drop(counts);
     }
 }
 

@@ -30,6 +30,14 @@ pub(crate) struct Filled {
     pub(crate) shown: String,
 }
 
+/// Whether a value may begin with a dash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dashes {
+    Refused,
+    /// Behind `--`.
+    Taken,
+}
+
 /// The fields of a form.
 pub(crate) type Fields = [(String, String)];
 
@@ -42,15 +50,17 @@ pub(crate) fn fill(deed: &Deed, fields: &Fields) -> Result<Filled, String> {
             .filter(|value| !value.is_empty())
     };
     let mut argv: Vec<String> = Vec::new();
-    let mut raw = false;
+    let mut dashes = Dashes::Refused;
     for item in deed.words.split(' ') {
-        raw |= item == "--";
+        if item == "--" {
+            dashes = Dashes::Taken;
+        }
         let words = match brace(item) {
             Some(inner) => whole(deed, inner, &get, fields)?,
             None => embedded(item, &get)?.into_iter().collect(),
         };
         for word in &words {
-            check(item, word, raw)?;
+            check(item, word, dashes)?;
         }
         argv.extend(words);
     }
@@ -168,7 +178,7 @@ fn rest(deed: &Deed, fields: &Fields) -> Result<Vec<String>, String> {
     }
 }
 
-fn check(item: &str, word: &str, raw: bool) -> Result<(), String> {
+fn check(item: &str, word: &str, dashes: Dashes) -> Result<(), String> {
     let name = item.trim_matches(['{', '}', '.', '?']);
     if word.chars().any(|character| character.is_control()) {
         return Err(format!("The field {name} holds control characters"));
@@ -178,7 +188,7 @@ fn check(item: &str, word: &str, raw: bool) -> Result<(), String> {
     }
     let is_field = item.starts_with('{');
     let is_flag = word.starts_with('-') && !item.contains(":-");
-    if is_field && is_flag && !raw {
+    if is_field && is_flag && dashes == Dashes::Refused {
         return Err(dash(name));
     }
     Ok(())
