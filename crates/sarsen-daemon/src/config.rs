@@ -38,6 +38,7 @@ pub struct Config {
     pub https: HttpsConfig,
     pub acme: AcmeConfig,
     pub web: WebConfig,
+    pub consul: ConsulConfig,
     pub docker: DockerConfig,
     pub registry: RegistryConfig,
     pub dns: DnsConfig,
@@ -116,6 +117,19 @@ pub struct WebConfig {
     pub host: Option<Domain>,
     pub certificate: Option<PathBuf>,
     pub certificate_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConsulConfig {
+    pub listen: Option<SocketAddr>,
+    /// A file that holds the token which every caller must show.
+    pub token_file: Option<PathBuf>,
+}
+
+impl ConsulConfig {
+    /// Where Consul's clients look.
+    pub const USUAL: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8500);
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -210,6 +224,10 @@ impl Default for Config {
                 host: None,
                 certificate: None,
                 certificate_key: None,
+            },
+            consul: ConsulConfig {
+                listen: Some(ConsulConfig::USUAL),
+                token_file: None,
             },
             docker: DockerConfig {
                 socket: "/var/run/docker.sock".into(),

@@ -232,6 +232,13 @@ fn start_doors(
             sarsen_web::run(listener, daemon.control.clone(), token()),
         );
     }
+    if let (Some(listener), Some(api)) = (listeners.consul, daemon.consul.clone()) {
+        let keeper = api.clone();
+        components.start("the sessions of the Consul API", async move {
+            keeper.keep().await;
+        });
+        components.start("the Consul API", sarsen_consul::run(listener, api, token()));
+    }
     components.start(
         "the control socket",
         crate::socket::serve(listeners.control, daemon.control.clone(), token()),

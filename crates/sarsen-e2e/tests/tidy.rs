@@ -29,7 +29,7 @@ const LEVELS: &[&[&str]] = &[
         "sarsen-addons",
     ],
     &["sarsen-control"],
-    &["sarsen-ssh", "sarsen-web"],
+    &["sarsen-ssh", "sarsen-web", "sarsen-consul"],
     &["sarsen-daemon"],
     &["sarsen-e2e"],
 ];

@@ -70,6 +70,8 @@ keys! {
     [web.host]
     [web.certificate]
     [web.certificate_key]
+    [consul.listen]
+    [consul.token_file]
     [docker.socket]
     [docker.build_engine]
     [registry.backends]

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use sarsen_addons::Catalog;
 use sarsen_build::{BuildSettings, Builder};
 use sarsen_control::{AcmeSettings, Control, ControlSettings, Parts};
 use sarsen_deploy::{DeploySettings, Deployer};
+use sarsen_domain::Secret;
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Backend, Host, Registry, RegistrySettings};
@@ -43,6 +44,7 @@ pub(super) struct Daemon {
     pub(super) registry: Registry,
     pub(super) router: Router,
     pub(super) control: Control,
+    pub(super) consul: Option<sarsen_consul::Api>,
     /// Work that outlives the command that began it.
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
@@ -106,12 +108,14 @@ impl Daemon {
             bail!("cannot settle what the last run left behind: {failure}");
         }
         let ssh = ssh_servers(config, &control, listeners.ssh.len())?;
+        let consul = consul(config, listeners, (&registry, &store), &shutdown).await?;
         Ok(Self {
             store,
             runtime,
             registry,
             router,
             control,
+            consul,
             tasks,
             shutdown,
             names: Some(names),
@@ -125,6 +129,36 @@ impl Daemon {
     pub(super) fn take_ssh_servers(&mut self) -> Vec<SshServer<Control>> {
         std::mem::take(&mut self.ssh)
     }
+}
+
+/// The Consul API, if it has a port.
+async fn consul(
+    config: &Config,
+    listeners: &Listeners,
+    (registry, store): (&Registry, &Store),
+    shutdown: &CancellationToken,
+) -> Result<Option<sarsen_consul::Api>> {
+    let Some(listener) = &listeners.consul else {
+        return Ok(None);
+    };
+    let settings = sarsen_consul::ConsulSettings {
+        address: listener.local_addr()?,
+        token: config.consul.token_file.as_deref().map(token).transpose()?,
+        shutdown: shutdown.clone(),
+    };
+    let api = sarsen_consul::Api::open(registry.clone(), store.clone(), settings).await?;
+    Ok(Some(api))
+}
+
+/// A token as a file holds it.
+fn token(path: &Path) -> Result<Secret<String>> {
+    let what = || format!("cannot read {} (consul.token_file)", path.display());
+    let text = std::fs::read_to_string(path).with_context(what)?;
+    let token = text.trim();
+    if token.is_empty() {
+        bail!("{} is empty (consul.token_file)", path.display());
+    }
+    Ok(Secret::new(token.to_owned()))
 }
 
 /// The folders of a Dokku that nobody has taken over are not written to.

@@ -12,7 +12,7 @@ use nix::unistd::Group;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use super::handed::Handed;
-use crate::config::{Config, ControlConfig};
+use crate::config::{Config, ConsulConfig, ControlConfig};
 
 /// The open sockets.
 pub(super) struct Listeners {
@@ -20,6 +20,7 @@ pub(super) struct Listeners {
     pub(super) http: Vec<TcpListener>,
     pub(super) https: Vec<TcpListener>,
     pub(super) web: Vec<TcpListener>,
+    pub(super) consul: Option<TcpListener>,
     pub(super) control: UnixListener,
     pub(super) socket_file: SocketFile,
     /// Where the control socket is reached.
@@ -41,6 +42,7 @@ impl Listeners {
         let http = tcp("http.listen", handed.http, &config.http.listen).await?;
         let https = tcp("https.listen", handed.https, &config.https.listen).await?;
         let web = tcp("web.listen", handed.web, config.web.listen.as_slice()).await?;
+        let consul = consul(&config.consul).await?;
         let mut socket_path = config.control.socket.clone();
         let (control, socket_file) = match handed.control {
             Some(listener) => {
@@ -63,6 +65,7 @@ impl Listeners {
             http,
             https,
             web,
+            consul,
             control,
             socket_file,
             socket_path,
@@ -102,6 +105,30 @@ async fn tcp(
         listeners.push(bound.with_context(|| format!("cannot listen on {address} ({key})"))?);
     }
     Ok(listeners)
+}
+
+/// A port that Consul itself may have on this machine is not worth a daemon that does not start.
+async fn consul(config: &ConsulConfig) -> Result<Option<TcpListener>> {
+    let Some(address) = config.listen else {
+        return Ok(None);
+    };
+    if !address.ip().is_loopback() && config.token_file.is_none() {
+        bail!(
+            "consul.listen = {address} is open to others: set consul.token_file, or listen on 127.0.0.1"
+        );
+    }
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && address == ConsulConfig::USUAL => {
+            tracing::warn!(
+                "{address} is taken, perhaps by a Consul: there is no Consul API here (consul.listen)"
+            );
+            Ok(None)
+        }
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot listen on {address} (consul.listen)"))
+        }
+    }
 }
 
 async fn control(config: &ControlConfig) -> Result<(UnixListener, SocketFile)> {
