@@ -13,7 +13,7 @@ const only = process.env.ONLY ? new RegExp(process.env.ONLY) : null;
 let passed = 0;
 const failures = [];
 
-async function check(name, test, seconds = 120) {
+async function check(name, test, seconds = 300) {
   const began = Date.now();
   let timer;
   try {
@@ -35,7 +35,7 @@ const complaints = [];
 const browser = await world.browser();
 const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce' });
 page = await context.newPage();
-page.setDefaultTimeout(15000);
+page.setDefaultTimeout(60000);
 page.on('dialog', dialog => dialog.accept());
 page.on('console', message => { if (['error', 'warning'].includes(message.type()) && !/status of (4\d\d|503)/.test(message.text())) complaints.push(`${page.url()}: ${message.text()}`); });
 page.on('pageerror', error => complaints.push(`${page.url()}: ${error.message}`));
@@ -266,7 +266,7 @@ try {
     for (let n = 0; n < 60; n++) await world.get(n % 3 ? 'shop' : 'blog', n % 20 ? '/' : '/health');
   });
   const all = await pages();
-  for (const [name, to] of all) await check(`page ${name}`, () => look(name, to), 60);
+  for (const [name, to] of all) await check(`page ${name}`, () => look(name, to), 180);
   await page.setViewportSize({ width: 1280, height: 860 });
   await page.emulateMedia({ colorScheme: 'light' });
   await check('the filter and the order of the list', async () => {

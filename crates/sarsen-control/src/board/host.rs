@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::sys::statvfs::statvfs;
 use sarsen_domain::{AppName, Rights};
@@ -16,6 +17,8 @@ use crate::control::Control;
 use crate::failure::Outcome;
 use crate::session::Actor;
 
+/// An engine that says nothing for so long is busy; one that is gone says so at once.
+const ENGINE_PATIENCE: Duration = Duration::from_millis(250);
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How busy the processors were between the last two looks.
@@ -110,9 +113,16 @@ fn disk(folder: &Path) -> Option<(u64, u64)> {
 }
 
 impl Control {
+    /// Whether the engine answers. One that is busy takes seconds, which no page waits for.
+    async fn engine_answers(&self) -> bool {
+        let asked = tokio::time::timeout(ENGINE_PATIENCE, self.runtime.info()).await;
+        asked.map_or(true, |answer| answer.is_ok())
+    }
+
     /// The strip on top of the list of apps. What is an app's counts where the caller may see the app.
     pub async fn host_strip(&self, actor: &Actor) -> Outcome<HostStrip> {
-        let (pulse, usage, trends) = tokio::join!(self.pulse(), self.usage_now(), self.trends());
+        let (store, usage, trends) =
+            tokio::join!(self.store.ping(), self.usage_now(), self.trends());
         let (usage, trends) = (usage?, trends?);
         let own = || {
             usage
@@ -127,8 +137,8 @@ impl Control {
         let (disk_used, disk_total) = disk(&self.settings.data_dir).unwrap_or_default();
         Ok(HostStrip {
             version: VERSION,
-            engine: pulse.engine,
-            store: pulse.store,
+            engine: self.engine_answers().await,
+            store: store.is_ok(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             cpu: self.meter.busy(),
             load: load(&read("/proc/loadavg")),
