@@ -30,6 +30,12 @@ async function check(name, test, seconds = 300) {
 }
 
 const world = await World.start(binary);
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.on(signal, async () => {
+    await world.end().catch(error => console.log(error.message));
+    process.exit(1);
+  });
+}
 let page;
 const complaints = [];
 const browser = await world.browser();
@@ -78,7 +84,7 @@ const story = [
     folder = await world.code('shop', {
       Procfile: 'web: perl server.pl\nworker: perl -e "$|=1; while (1) { print qq(working\\n); sleep 2 }"\n',
       'app.json': JSON.stringify({ cron: [{ command: 'echo cleaned', schedule: '0 3 * * *' }] }),
-      Dockerfile: 'FROM sarsen/base:bookworm\nWORKDIR /app\nCOPY . .\nRUN for n in 1 2 3 4 5 6; do printf "\\033[32mstep $n\\033[0m of six\\n"; sleep 0.7; done\nCMD ["perl", "server.pl"]\n',
+      Dockerfile: `FROM sarsen/base:bookworm\nWORKDIR /app\nCOPY . .\nRUN for n in 1 2 3 4 5 6; do printf "\\033[32mstep $n\\033[0m of six\\n"; sleep 1; done # ${Date.now()}\nCMD ["perl", "server.pl"]\n`,
     });
     const pushed = world.push(folder);
     await go('/');
@@ -98,7 +104,7 @@ const story = [
   ['a log is searched with the keyboard', async () => {
     await page.keyboard.press('/');
     await page.keyboard.type('of six');
-    await sees('[data-find-count]', 'lines');
+    await sees('[data-find-count]', 'line');
     await page.keyboard.press('Enter');
     assert.equal(await page.locator('.log .l.at').count(), 1);
     const [download] = await Promise.all([page.waitForEvent('download'), page.getByText('Download the log').click()]);

@@ -182,7 +182,7 @@ fn draw(charts: &Charts, curves: &[Curve], least: f64) -> String {
             .map(|(at, value)| (place(charts, *at), HEIGHT - HEIGHT * value / most))
             .collect();
         if let (0, Some((start, _)), Some((end, _))) = (index, dots.first(), dots.last()) {
-            let line = path(&dots, charts);
+            let line = path(&dots);
             let _ = write!(
                 svg,
                 "<path class=\"area\" d=\"{line}L{end:.1} {HEIGHT}L{start:.1} {HEIGHT}Z\"/>"
@@ -192,14 +192,14 @@ fn draw(charts: &Charts, curves: &[Curve], least: f64) -> String {
             svg,
             "<path class=\"{}\" d=\"{}\"/>",
             curve.class,
-            path(&dots, charts)
+            path(&dots)
         );
     }
     svg.push_str("</svg>");
     svg
 }
 
-fn path(dots: &[(f64, f64)], _: &Charts) -> String {
+fn path(dots: &[(f64, f64)]) -> String {
     let mut path = String::new();
     for (index, (x, y)) in dots.iter().enumerate() {
         let letter = if index == 0 { 'M' } else { 'L' };
