@@ -114,7 +114,7 @@ fn disk(folder: &Path) -> Option<(u64, u64)> {
 
 impl Control {
     /// Whether the engine answers. One that is busy takes seconds, which no page waits for.
-    async fn engine_answers(&self) -> bool {
+    async fn engine_seems_well(&self) -> bool {
         let asked = tokio::time::timeout(ENGINE_PATIENCE, self.runtime.info()).await;
         asked.map_or(true, |answer| answer.is_ok())
     }
@@ -137,7 +137,7 @@ impl Control {
         let (disk_used, disk_total) = disk(&self.settings.data_dir).unwrap_or_default();
         Ok(HostStrip {
             version: VERSION,
-            engine: self.engine_answers().await,
+            engine: self.engine_seems_well().await,
             store: store.is_ok(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             cpu: self.meter.busy(),
