@@ -3,18 +3,23 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use sarsen_domain::ContainerId;
 use sarsen_runtime::{
     ContainerEvent, ContainerEventKind, EngineStream, Result as EngineResult, RuntimeError,
 };
 use time::OffsetDateTime;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{DRAIN_LIMIT, Deregister};
+use crate::registry::LOOK_LIMIT;
 use crate::{Registry, RegistryError};
 
 /// Events are asked for from this much before the last one heard. Hearing one twice does no harm.
 const OVERLAP: i64 = 2_000_000_000;
+/// So many containers are looked at at the same time; further events wait.
+const LOOKS_AT_ONCE: usize = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -89,33 +94,45 @@ async fn compare(registry: &Registry) -> EngineResult<()> {
     Ok(())
 }
 
-/// Follows events until they end, and says why.
+/// Follows events until they end, and says why. Looks go on side by side: one that takes long holds up no other
+/// container.
 async fn hear(
     registry: &Registry,
     events: &mut EngineStream<ContainerEvent>,
     newest: &mut i64,
     listed_at: i64,
 ) -> RuntimeError {
+    let mut looks = FuturesUnordered::new();
     loop {
-        match events.next().await {
-            Some(Ok(event)) => {
-                if let Err(error) = apply(registry, &event, listed_at).await {
+        tokio::select! {
+            Some(looked) = looks.next(), if !looks.is_empty() => {
+                if let Err(error) = looked {
                     return error;
                 }
-                *newest = event.at;
             }
-            Some(Err(error)) => return error,
-            None => return RuntimeError::Unreachable("its event stream ended".to_owned()),
+            event = events.next(), if looks.len() < LOOKS_AT_ONCE => match event {
+                Some(Ok(event)) => {
+                    if apply(registry, &event, listed_at) == Then::Look {
+                        looks.push(look_at(registry, event.id.clone()));
+                    }
+                    *newest = event.at;
+                }
+                Some(Err(error)) => return error,
+                None => return RuntimeError::Unreachable("its event stream ended".to_owned()),
+            },
         }
     }
 }
 
-/// What one event means. An error means that the engine is away.
-async fn apply(
-    registry: &Registry,
-    event: &ContainerEvent,
-    listed_at: i64,
-) -> Result<(), RuntimeError> {
+/// What is to be done about an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    Look,
+}
+
+/// What one event means.
+fn apply(registry: &Registry, event: &ContainerEvent, listed_at: i64) -> Then {
     match event.kind {
         ContainerEventKind::Die { exit_code } => {
             let keeps = registry.settings().deregister == Deregister::OnSuccess;
@@ -124,43 +141,44 @@ async fn apply(
                 true => book.ledger.failed(&event.id, event.at),
                 false => book.ledger.died(&event.id, event.at),
             });
-            Ok(())
         }
-        ContainerEventKind::Destroy => {
-            registry.change(|book| book.ledger.destroyed(&event.id));
-            Ok(())
-        }
+        ContainerEventKind::Destroy => registry.change(|book| book.ledger.destroyed(&event.id)),
         ContainerEventKind::Stopping => {
             registry.change(|book| book.ledger.stops(&event.id, event.at));
-            Ok(())
         }
-        ContainerEventKind::Oom => Ok(()),
+        ContainerEventKind::Oom => {}
         // The comparison looked at it later than that.
-        _ if event.at < listed_at => Ok(()),
+        _ if event.at < listed_at => {}
         // Each start and each end has one, too, and tells more itself.
-        ContainerEventKind::Network if !knows(registry, event) => Ok(()),
+        ContainerEventKind::Network if !knows(registry, event) => {}
         ContainerEventKind::Start
         | ContainerEventKind::Pause
         | ContainerEventKind::Unpause
         | ContainerEventKind::Rename
         | ContainerEventKind::Network
-        | ContainerEventKind::Health(_) => look_at(registry, event).await,
+        | ContainerEventKind::Health(_) => return Then::Look,
     }
+    Then::Nothing
 }
 
 fn knows(registry: &Registry, event: &ContainerEvent) -> bool {
     registry.with_book(|book| book.ledger.is_alive(&event.id))
 }
 
-async fn look_at(registry: &Registry, event: &ContainerEvent) -> Result<(), RuntimeError> {
-    match registry.register(&event.id).await {
-        Ok(_) => Ok(()),
-        Err(RegistryError::Engine(error @ RuntimeError::Unreachable(_))) => Err(error),
-        Err(error) => {
-            tracing::warn!(container.id = %event.id, %error, "container {} was not registered", event.id.short());
-            Ok(())
+/// An error means that the engine is away.
+async fn look_at(registry: &Registry, id: ContainerId) -> Result<(), RuntimeError> {
+    match timeout(LOOK_LIMIT, registry.register(&id)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(RegistryError::Engine(error @ RuntimeError::Unreachable(_)))) => return Err(error),
+        Ok(Err(error)) => {
+            tracing::warn!(container.id = %id, %error, "container {} was not registered", id.short());
+        }
+        // The next comparison asks again.
+        Err(_) => {
+            tracing::warn!(container.id = %id, "the engine does not say what container {} is", id.short());
         }
     }
+    Ok(())
 }
 
 fn now() -> i64 {

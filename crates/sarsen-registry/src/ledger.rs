@@ -192,7 +192,10 @@ impl Ledger {
     pub(crate) fn compare(&mut self, look: Look, listing: Listing) {
         let runs: HashSet<_> = listing.running.iter().map(|s| s.id.clone()).collect();
         self.alive.retain(|id, life| {
-            runs.contains(id) || life.seen > look || life.failed && listing.ended.contains(id)
+            runs.contains(id)
+                || listing.unknown.contains(id)
+                || life.seen > look
+                || life.failed && listing.ended.contains(id)
         });
         for sighting in listing.running {
             self.saw(look, sighting);
@@ -218,6 +221,8 @@ pub(crate) struct Listing {
     pub(crate) running: Vec<Sighting>,
     /// Those that are there and do not run.
     pub(crate) ended: HashSet<ContainerId>,
+    /// Those of which the engine does not say what they are.
+    pub(crate) unknown: HashSet<ContainerId>,
 }
 
 #[cfg(test)]

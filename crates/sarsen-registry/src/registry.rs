@@ -19,6 +19,7 @@ use crate::book::Book;
 use crate::ledger::{Deregister, Listing, Look};
 use crate::{Catalog, Host, Rules, Scope};
 use look::Images;
+pub(crate) use look::LOOK_LIMIT;
 
 /// How this installation is called, and how it goes about its containers.
 #[derive(Debug, Clone)]

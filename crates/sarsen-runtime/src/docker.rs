@@ -164,6 +164,10 @@ impl ContainerRuntime for DockerRuntime {
         self.list_containers(labels).await
     }
 
+    async fn ids(&self) -> Result<Vec<ContainerId>> {
+        self.container_ids(&[]).await
+    }
+
     async fn wait(&self, id: &ContainerId) -> Result<i64> {
         self.wait_container(id).await
     }

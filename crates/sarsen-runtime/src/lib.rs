@@ -78,6 +78,8 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     async fn find(&self, name: &ContainerName) -> Result<Option<ContainerInfo>>;
     /// All containers, running or not, that carry every one of these labels (`key` or `key=value`), inspected.
     async fn list(&self, labels: &[String]) -> Result<Vec<ContainerInfo>>;
+    /// Every container, running or not, by id alone. The engine answers this even while it is stuck with one of them.
+    async fn ids(&self) -> Result<Vec<ContainerId>>;
     /// Waits for its end and gives the exit code: of its last run when that is over, else of the one that is under
     /// way or, when it was never started, still to come (so it may be called before `start`).
     async fn wait(&self, id: &ContainerId) -> Result<i64>;

@@ -33,7 +33,7 @@ fn sighting(started: i64) -> Sighting {
 fn listing(running: Vec<Sighting>) -> Listing {
     Listing {
         running,
-        ended: HashSet::new(),
+        ..Listing::default()
     }
 }
 
@@ -124,13 +124,30 @@ fn the_services_of_one_that_failed_can_stay() {
     ledger.compare(
         late,
         Listing {
-            running: vec![],
             ended,
+            ..Listing::default()
         },
     );
     assert_eq!(lives(&ledger), [10]);
     ledger.compare(late, listing(vec![]));
     assert!(lives(&ledger).is_empty(), "it was removed");
+}
+
+#[test]
+fn one_that_the_engine_is_stuck_with_is_left_alone() {
+    let mut ledger = Ledger::default();
+    let look = ledger.begin();
+    ledger.saw(look, sighting(10));
+    let late = ledger.begin();
+    let unknown = HashSet::from([id()]);
+    ledger.compare(
+        late,
+        Listing {
+            unknown,
+            ..Listing::default()
+        },
+    );
+    assert_eq!(lives(&ledger), [10]);
 }
 
 #[test]

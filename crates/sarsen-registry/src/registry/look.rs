@@ -1,13 +1,15 @@
 //! Looking at a container: what its state means for the catalog.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use sarsen_domain::{ContainerId, ImageRef};
 use sarsen_runtime::{ContainerInfo, ContainerStatus, ImageHealth, ImageInfo, RuntimeError};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::timeout;
 
 use crate::Registry;
 use crate::check::CheckStatus;
@@ -17,8 +19,10 @@ use crate::rules::{Subject, services_of};
 
 /// So many images are remembered; then all are looked at anew.
 const IMAGES_MAX: usize = 256;
-/// So many containers of a listing are looked into at the same time, where a look at the engine is needed.
+/// So many containers are looked at at the same time.
 const LOOKS_AT_ONCE: usize = 8;
+/// The engine can get stuck with a container, for example when it is paused while a command in it begins.
+pub(crate) const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is known of images. An image's id stands for its content, so this never gets old.
 #[derive(Debug, Default)]
@@ -37,6 +41,14 @@ impl Images {
         }
         known.insert(id.to_owned(), image);
     }
+}
+
+/// What a look found.
+enum Found {
+    Running(Sighting),
+    Ended(ContainerId),
+    Gone,
+    Unknown(ContainerId),
 }
 
 impl Registry {
@@ -66,21 +78,47 @@ impl Registry {
         }))
     }
 
-    /// Everything that the engine has.
+    /// Everything that the engine has. One container that it is stuck with holds up nobody else.
     pub(crate) async fn listing(&self) -> Result<Listing, RuntimeError> {
-        let containers = self.runtime.list(&[]).await?;
-        let (running, ended): (Vec<_>, Vec<_>) = containers.into_iter().partition(runs);
-        let sightings = stream::iter(running)
-            .map(|info| async move { self.sighting(&info).await })
+        let ids = self.runtime.ids().await?;
+        let mut found = stream::iter(ids)
+            .map(|id| self.find(id))
             .buffer_unordered(LOOKS_AT_ONCE);
-        let sightings: Vec<_> = sightings.try_collect().await?;
-        Ok(Listing {
-            running: sightings.into_iter().flatten().collect(),
-            ended: ended
-                .into_iter()
-                .map(|info| info.id)
-                .collect::<HashSet<ContainerId>>(),
-        })
+        let mut listing = Listing::default();
+        while let Some(found) = found.next().await {
+            match found? {
+                Found::Running(sighting) => listing.running.push(sighting),
+                Found::Ended(id) => {
+                    listing.ended.insert(id);
+                }
+                Found::Unknown(id) => {
+                    listing.unknown.insert(id);
+                }
+                Found::Gone => {}
+            }
+        }
+        Ok(listing)
+    }
+
+    async fn find(&self, id: ContainerId) -> Result<Found, RuntimeError> {
+        let look = async {
+            let info = self.runtime.inspect(&id).await?;
+            self.sighting(&info).await
+        };
+        match timeout(LOOK_LIMIT, look).await {
+            Ok(Ok(Some(sighting))) => Ok(Found::Running(sighting)),
+            Ok(Ok(None)) => Ok(Found::Ended(id)),
+            Ok(Err(RuntimeError::NotFound(_))) => Ok(Found::Gone),
+            Ok(Err(error @ RuntimeError::Unreachable(_))) => Err(error),
+            Ok(Err(error)) => {
+                tracing::warn!(container.id = %id, %error, "container {} was not looked at", id.short());
+                Ok(Found::Unknown(id))
+            }
+            Err(_) => {
+                tracing::warn!(container.id = %id, "the engine does not say what container {} is", id.short());
+                Ok(Found::Unknown(id))
+            }
+        }
     }
 
     /// A container on another's network is found at the other's address.

@@ -141,19 +141,11 @@ impl DockerRuntime {
 
     pub(super) async fn list_containers(&self, labels: &[String]) -> Result<Vec<ContainerInfo>> {
         let client = self.client().await?;
-        let options = ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&label_filter(labels))
-            .build();
-        let rows = client.list_containers(Some(options)).await;
-        let ids = rows
-            .map_err(engine_error)?
-            .into_iter()
-            .filter_map(|row| row.id);
+        let ids = self.container_ids(labels).await?;
         let looks = stream::iter(ids).map(|id| {
             let client = &client;
             async move {
-                match inspect(client, &id).await {
+                match inspect(client, id.as_str()).await {
                     // Removed since the list was made.
                     Err(RuntimeError::NotFound(_)) => Ok(None),
                     other => other.map(Some),
@@ -164,6 +156,21 @@ impl DockerRuntime {
             .buffered(INSPECTIONS)
             .try_filter_map(async |info| Ok(info));
         found.try_collect().await
+    }
+
+    pub(super) async fn container_ids(&self, labels: &[String]) -> Result<Vec<ContainerId>> {
+        let client = self.client().await?;
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&label_filter(labels))
+            .build();
+        let rows = client.list_containers(Some(options)).await;
+        let ids = rows
+            .map_err(engine_error)?
+            .into_iter()
+            .filter_map(|row| row.id);
+        ids.map(|id| ContainerId::parse(&id).map_err(super::read::odd))
+            .collect()
     }
 
     pub(super) async fn wait_container(&self, id: &ContainerId) -> Result<i64> {

@@ -88,6 +88,16 @@ impl ContainerRuntime for FakeRuntime {
         Ok(infos)
     }
 
+    async fn ids(&self) -> Result<Vec<ContainerId>> {
+        self.enter(Operation::List, "")?;
+        Ok(self
+            .state()
+            .infos()
+            .into_iter()
+            .map(|info| info.id)
+            .collect())
+    }
+
     async fn wait(&self, id: &ContainerId) -> Result<i64> {
         self.enter_for(Operation::Wait, id)?;
         self.wait_for_end(id).await

@@ -1,0 +1,220 @@
+//! Containers come and go at random while the daemon and its connection to Docker are cut off: afterwards the catalog
+//! and Docker agree exactly. 20 containers; 100 and a minute with `SARSEN_TEST_LONG=1`.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+
+use crate::engine::Engine;
+use crate::program::eventually_within;
+use crate::proxy::Proxy;
+use crate::world::World;
+
+const IMAGE: &str = "sarsen/base:bookworm";
+/// So many hands start and end containers at the same time.
+const HANDS: usize = 3;
+/// After the storm the catalog may take so long.
+const CALM: Duration = Duration::from_secs(45);
+
+/// Containers of one storm, removed whatever happens.
+struct Storm {
+    engine: Engine,
+    name: String,
+    total: usize,
+    started: AtomicUsize,
+    names: Mutex<Vec<String>>,
+}
+
+impl Drop for Storm {
+    fn drop(&mut self) {
+        let filter = format!("label=sarsen-storm={}", self.name);
+        let found = self
+            .engine
+            .run(&["ps", "--all", "--quiet", "--filter", &filter]);
+        let found: Vec<&str> = found.stdout.lines().collect();
+        if !found.is_empty() {
+            self.engine
+                .run(&[&["rm", "--force", "--volumes"], found.as_slice()].concat());
+        }
+    }
+}
+
+impl Storm {
+    fn new(total: usize) -> Self {
+        Self {
+            engine: Engine::shared(),
+            name: format!("storm-{}", rand::random::<u32>()),
+            total,
+            started: AtomicUsize::new(0),
+            names: Mutex::default(),
+        }
+    }
+
+    fn start_one(&self) {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{}-{number}", self.name);
+        let label = format!("sarsen-storm={}", self.name);
+        let tag = format!("SERVICE_TAGS={}", self.name);
+        self.engine
+            .run(&[
+                "run",
+                "--detach",
+                "--name",
+                &name,
+                "--label",
+                &label,
+                "--env",
+                &tag,
+                "--env",
+                "SERVICE_NAME=storm",
+                "--publish",
+                "127.0.0.1::5000",
+                IMAGE,
+                "sleep",
+                "600",
+            ])
+            .succeeded();
+        self.names.lock().unwrap().push(name);
+    }
+
+    /// One thing that happens to a container; it may have happened to it before.
+    fn disturb(&self, dice: &mut StdRng) {
+        let names = self.names.lock().unwrap().clone();
+        if names.is_empty() {
+            return;
+        }
+        let name = &names[dice.random_range(0..names.len())];
+        let renamed = format!("{name}x");
+        let words: &[&str] = match dice.random_range(0..10) {
+            0..4 => &["kill", name],
+            4..6 => &["rm", "--force", name],
+            6 => &["restart", "--time", "0", name],
+            7 => &["start", name],
+            8 => &["pause", name],
+            _ => &["rename", name, &renamed],
+        };
+        // Many of these fail, because others were there first.
+        let ended = self.engine.run(words);
+        if ended.code == 0 && words[0] == "rename" {
+            self.names.lock().unwrap().push(renamed.clone());
+        }
+    }
+
+    fn hand(&self, seed: u64, until: Instant) {
+        let mut dice = StdRng::seed_from_u64(seed);
+        loop {
+            let is_full = self.started.load(Ordering::Relaxed) >= self.total;
+            if is_full && Instant::now() >= until {
+                return;
+            }
+            if !is_full && dice.random_range(0..3) > 0 {
+                self.start_one();
+            } else {
+                self.disturb(&mut dice);
+            }
+        }
+    }
+
+    /// What runs: container, name and port on the host.
+    fn running(&self) -> BTreeMap<String, (String, u64)> {
+        let filter = format!("label=sarsen-storm={}", self.name);
+        let ids = self
+            .engine
+            .ask(&["ps", "--quiet", "--no-trunc", "--filter", &filter]);
+        let format =
+            r#"{{.Id}} {{.Name}} {{(index (index .NetworkSettings.Ports "5000/tcp") 0).HostPort}}"#;
+        let mut words = vec!["inspect", "--format", format];
+        words.extend(ids.iter().map(String::as_str));
+        if ids.is_empty() {
+            return BTreeMap::new();
+        }
+        let lines = self.engine.ask(&words);
+        let facts = lines.iter().map(|line| {
+            let [id, name, port] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            let name: &str = name;
+            let port: &str = port;
+            let name = name.trim_start_matches('/').to_owned();
+            let id: &str = id;
+            (id.to_owned(), (name, port.parse().unwrap()))
+        });
+        facts.collect()
+    }
+
+    /// The same as the catalog has it.
+    fn catalog(&self, world: &World) -> BTreeMap<String, (String, u64)> {
+        let listed = world
+            .local(
+                &["services:list", "--format", "json", "--tag", &self.name],
+                b"",
+            )
+            .succeeded();
+        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+        let facts = listed.as_array().unwrap().iter().map(|instance| {
+            let text = |key: &str| instance[key].as_str().unwrap().to_owned();
+            // host:container:port
+            let id = text("id");
+            let name = id.split(':').nth(1).unwrap().to_owned();
+            (
+                text("container"),
+                (name, instance["port"].as_u64().unwrap()),
+            )
+        });
+        facts.collect()
+    }
+}
+
+#[test]
+fn the_catalog_is_right_after_a_storm() {
+    let is_long = std::env::var_os("SARSEN_TEST_LONG").is_some();
+    let (total, seconds) = if is_long { (100, 60) } else { (20, 12) };
+    let proxy = Proxy::to("/var/run/docker.sock");
+    let engine = Engine {
+        socket: proxy.path().display().to_string(),
+    };
+    let mut world = World::on(engine, "");
+    let storm = Storm::new(total);
+    let seed = rand::random::<u64>();
+    println!("seed {seed}");
+    let begun = Instant::now();
+    let length = Duration::from_secs(seconds);
+    thread::scope(|scope| {
+        for hand in 0..HANDS {
+            let (storm, seed) = (&storm, seed.wrapping_add(hand as u64));
+            scope.spawn(move || storm.hand(seed, begun + length));
+        }
+        let at = |part: u32| begun + length * part / 4;
+        wait_until(at(1));
+        world.daemon.kill();
+        world.start();
+        wait_until(at(2));
+        proxy.cut(Duration::from_secs(2));
+        wait_until(at(3));
+        proxy.cut(Duration::ZERO);
+    });
+    let calm = Instant::now();
+    eventually_within(CALM, || {
+        let (catalog, running) = (storm.catalog(&world), storm.running());
+        if catalog == running {
+            return Ok(());
+        }
+        Err(format!(
+            "the catalog has {catalog:#?}\nDocker has {running:#?}"
+        ))
+    });
+    println!(
+        "{} containers started, {} run; the catalog agreed after {:?}",
+        storm.started.load(Ordering::Relaxed),
+        storm.running().len(),
+        calm.elapsed()
+    );
+}
+
+fn wait_until(moment: Instant) {
+    thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
