@@ -117,6 +117,15 @@ impl WebSessions<'_> {
         Ok(())
     }
 
+    /// Whether such a link waits.
+    pub async fn has_link(&self, hash: &SecretHash) -> Result<bool, StoreError> {
+        let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM web_links WHERE hash = ?")
+            .bind(hash.as_slice())
+            .fetch_optional(&mut *self.0.read().await?)
+            .await?;
+        Ok(found.is_some())
+    }
+
     /// Uses a link up and opens a session in its place, in one transaction.
     pub async fn redeem(
         &self,

@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use sarsen_control::is_same_secret;
+
 use crate::Web;
 
 /// Our own router proves with this that it speaks the truth about the client.
@@ -50,7 +52,7 @@ pub(crate) async fn arrive(State(web): State<Web>, mut request: Request, next: N
 fn read(headers: &HeaderMap, peer: Option<IpAddr>, secret: &str) -> Arrival {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(HOST.as_str()).unwrap_or_default().to_ascii_lowercase();
-    let routed = text(FROM_ROUTER).is_some_and(|shown| shown == secret);
+    let routed = text(FROM_ROUTER).is_some_and(|shown| is_same_secret(shown, secret));
     if !routed {
         return Arrival {
             source: peer,

@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sarsen_control::{Failure, Order, RunState, RunView};
 use sarsen_domain::BuildId;
+use tokio_util::io::ReaderStream;
 
 use crate::deeds::{self, Deed};
 use crate::guard::parse_form;
@@ -214,17 +215,15 @@ pub(crate) async fn build_log(
     let Ok(path) = web.control.build_log_path(app, &build).await else {
         return missing();
     };
-    match tokio::fs::read(path).await {
-        Ok(bytes) => {
-            let name = format!("attachment; filename=\"{app}-{build}.log\"");
-            let headers = [
-                (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
-                (CONTENT_DISPOSITION, name),
-            ];
-            (headers, bytes).into_response()
-        }
-        Err(_) => missing(),
-    }
+    let Ok(file) = tokio::fs::File::open(path).await else {
+        return missing();
+    };
+    let name = format!("attachment; filename=\"{app}-{build}.log\"");
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
+        (CONTENT_DISPOSITION, name),
+    ];
+    (headers, Body::from_stream(ReaderStream::new(file))).into_response()
 }
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ macro_rules! routes {
 const LIST: Need = Need::May(Action::List);
 const READ: Need = Need::May(Action::Read);
 const INSIDE: Need = Need::May(Action::Inside);
+const CHANGE: Need = Need::May(Action::Change);
 const HOST: Need = Need::May(Action::Host);
 const OWN: Need = Need::May(Action::Own);
 
@@ -190,7 +191,7 @@ fn api() -> impl IntoIterator<Item = Route> {
         Api Get "/api/v1/apps/{app}/config" READ, "Config vars by name, without values", api::apps::config;
         Api Get "/api/v1/apps/{app}/cron" READ, "Scheduled tasks, and their last runs", api::apps::cron;
         Api Get "/api/v1/apps/{app}/domains" READ, "Domains, and how TLS stands", api::apps::domains;
-        Api Get "/api/v1/apps/{app}/domains/{domain}/check" READ, "Whether a domain leads here", api::apps::check;
+        Api Get "/api/v1/apps/{app}/domains/{domain}/check" CHANGE, "Whether a domain leads here", api::apps::check;
         Api Get "/api/v1/apps/{app}/logs" READ, "The last lines of an app's logs, as text; ?num=N&ps=PROCESS", api::apps::logs;
         Api Get "/api/v1/apps/{app}/scale" READ, "Quantities and limits by process type", api::apps::scale;
         Api Get "/api/v1/apps/{app}/services" READ, "Services that an app is linked to", api::apps::services;

@@ -88,8 +88,16 @@ impl Control {
             agent,
         } = sign_in;
         let at = Instant::now();
-        if self.throttle.is_closed(source, at) {
-            return Ok(Opened::Wait);
+        let link = secrets::hash(token);
+        if !self.store.web_sessions().has_link(&link).await? {
+            // A good one opens the door even then: others at the same address have closed it.
+            let closed = self.throttle.is_closed(source, at);
+            self.throttle.wrong(source, at);
+            return Ok(if closed {
+                Opened::Wait
+            } else {
+                Opened::Nothing
+            });
         }
         let (secret, csrf) = (secrets::make(), secrets::make());
         let agent: String = agent
@@ -104,7 +112,7 @@ impl Control {
             source,
             agent: &agent,
         };
-        let Some(holder) = web.redeem(&secrets::hash(token), &new, now()).await? else {
+        let Some(holder) = web.redeem(&link, &new, now()).await? else {
             self.throttle.wrong(source, at);
             return Ok(Opened::Nothing);
         };

@@ -128,6 +128,15 @@ async fn many_wrong_links_close_the_door() {
         world.control.sign_in(sign_in("x")).await.unwrap(),
         Opened::Wait
     );
+    let root = Holder::Local {
+        user: "root".to_owned(),
+    };
+    let token = world.control.issue_link(&root).await.unwrap();
+    let opened = world.control.sign_in(sign_in(&token)).await.unwrap();
+    assert!(
+        matches!(opened, Opened::Session(_)),
+        "a good one all the same"
+    );
 }
 
 #[tokio::test]

@@ -52,15 +52,13 @@ impl Control {
     /// Who shows this token.
     pub async fn token_actor(&self, secret: &str, source: Option<IpAddr>) -> Outcome<Shown> {
         let at = Instant::now();
-        if self.throttle.is_closed(source, at) {
-            return Ok(Shown::Wait);
-        }
         let found = self.store.api_tokens().find(&secrets::hash(secret)).await?;
         let now = now();
         let good = found.filter(|token| token.expires_at.is_none_or(|end| end > now));
         let Some(token) = good else {
+            let closed = self.throttle.is_closed(source, at);
             self.throttle.wrong(source, at);
-            return Ok(Shown::Nothing);
+            return Ok(if closed { Shown::Wait } else { Shown::Nothing });
         };
         let rights = self.rights_of(&token.holder, Some(&token.limit)).await?;
         if !rights.any() {

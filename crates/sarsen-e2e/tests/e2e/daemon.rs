@@ -43,10 +43,15 @@ impl Daemon {
         } else {
             "dns.listen = []\n"
         };
+        let web = if extra.contains("web.listen") {
+            ""
+        } else {
+            "web.listen = \"\"\n"
+        };
         let text = format!(
             "data_dir = {data:?}\ndomain = \"e2e.test\"\ncontrol.socket = {socket:?}\n\
-             ssh.listen = [\"127.0.0.1:{ssh}\"]\nhttp.listen = [\"127.0.0.1:{http}\"]\nweb.listen = \"\"\n\
-             log.level = \"info,sarsen_control=debug\"\n{dns}{extra}",
+             ssh.listen = [\"127.0.0.1:{ssh}\"]\nhttp.listen = [\"127.0.0.1:{http}\"]\n\
+             log.level = \"info,sarsen_control=debug\"\n{dns}{web}{extra}",
             data = daemon.data,
             socket = daemon.socket,
         );

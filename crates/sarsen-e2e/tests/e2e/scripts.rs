@@ -74,6 +74,7 @@ scripts! {
     submodule
     sync
     two_pushes
+    web_access
 }
 
 #[test]
