@@ -119,6 +119,7 @@ mod tests {
     const LEFT: &[&str] = &[
         "access",
         "acme_apps",
+        "api_token_rights",
         "builds",
         "certificates",
         "cron_cursors",
