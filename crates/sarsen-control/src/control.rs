@@ -1,6 +1,7 @@
 //! The handle that the front doors hold: takes a request, finds the verb, asks the gate, carries it out.
 
 mod globals;
+mod work;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -31,13 +32,14 @@ use crate::board::{HostMeter, Trends};
 use crate::build_log::BuildLogs;
 use crate::certificates::ReadCertificates;
 use crate::control::globals::Globals;
+use crate::control::work::Work;
 use crate::cron::{CronState, Outputs};
 use crate::drains::Drains;
 use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
 use crate::output::Out;
 use crate::plugins::{self, Foreign, Identity, Tracing};
-use crate::routes::ExtraListeners;
+use crate::routes::RouterPorts;
 use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
 use crate::verbs::{self, help};
@@ -104,6 +106,8 @@ pub struct Parts {
     pub registry: Registry,
     /// The proxy.
     pub router: Router,
+    /// Its ports beside the main ones.
+    pub router_ports: RouterPorts,
     /// Source to image.
     pub builder: Builder,
     /// Release to containers.
@@ -127,12 +131,12 @@ pub struct Parts {
 pub struct Control {
     pub(crate) parts: Arc<Parts>,
     pub(crate) locks: Locks,
+    pub(crate) work: Work,
     pub(crate) logs: BuildLogs,
     /// Pushes that wait for git to call the pre-receive hook, by token.
     pub(crate) pushes: Arc<Mutex<HashMap<String, oneshot::Sender<HookSession>>>>,
     /// Held while routes are recomputed.
     pub(crate) routing: Arc<tokio::sync::Mutex<()>>,
-    pub(crate) extra_listeners: Arc<ExtraListeners>,
     /// Apps whose routes were taken away by hand.
     pub(crate) cleared: Arc<Mutex<BTreeSet<AppName>>>,
     /// Wrong links and tokens.
@@ -185,10 +189,10 @@ impl Control {
             read_certificates: ReadCertificates::default(),
             parts: Arc::new(parts),
             locks: Locks::default(),
+            work: Work::default(),
             logs,
             pushes: Arc::default(),
             routing: Arc::default(),
-            extra_listeners: Arc::default(),
             cleared: Arc::default(),
             throttle: Arc::default(),
             runs: Runs::default(),
@@ -289,6 +293,7 @@ impl Control {
 
     async fn perform_and_audit(&self, mut call: Call, tracing: Tracing) -> u8 {
         let started = std::time::Instant::now();
+        let _at_work = self.work.begin(call.command.action);
         let outcome = self.perform_verb(&mut call).await;
         self.audit(&mut call, &outcome).await;
         let code = finish(outcome, &mut call.out).await;

@@ -19,7 +19,7 @@ use sarsen_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{AcmeSettings, Control, ControlSettings, Parts};
+use crate::{AcmeSettings, Control, ControlSettings, Parts, RouterPorts};
 
 /// What was kept in the folder before is there again, as after a restart.
 pub async fn control(
@@ -28,13 +28,14 @@ pub async fn control(
     issuer: &FakeIssuer,
 ) -> Result<Control, Box<dyn Error + Send + Sync>> {
     let runtime: Runtime = Arc::new(engine.clone());
-    let tasks = TaskTracker::new();
+    let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let registry = RegistrySettings::new("test", Host::local("test"));
     Ok(Control::new(Parts {
         store: Store::open(&root.join("db"), &root.join("key")).await?,
         repos: Repos::new(repos(root, &tasks))?,
         registry: Registry::new(runtime.clone(), registry),
         router: Router::new(RouterSettings::default()),
+        router_ports: RouterPorts::new(shutdown.clone(), tasks.clone()),
         builder: Builder::new(runtime.clone(), BuildSettings::default()),
         deployer: Deployer::new(runtime.clone(), DeploySettings::new("test")),
         plugins: Plugins::new(&plugins(root, &tasks))?,
@@ -42,7 +43,7 @@ pub async fn control(
         addons: Catalog::load(&root.join("addons"), &crate::nouns())?,
         runtime,
         tasks,
-        shutdown: CancellationToken::new(),
+        shutdown,
         settings: settings(root),
     }))
 }

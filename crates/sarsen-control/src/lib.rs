@@ -48,6 +48,7 @@ pub use certificates::CertificateView;
 pub use commands_page::commands_page;
 pub use control::{Control, ControlSettings, Parts};
 pub use failure::{Failure, Outcome};
+pub use routes::{PortSocket, RouterPorts};
 pub use session::{
     Actor, Front, HookCall, Io, Outlet, Output, PASSED_ON, RawTerminal, Request, Terminal,
     TerminalMode, outlets,

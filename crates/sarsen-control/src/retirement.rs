@@ -18,8 +18,13 @@ use crate::verbs;
 const TUNNEL_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Control {
-    /// Works off retiring containers until the daemon ends.
-    pub async fn see_off(self, shutdown: CancellationToken) {
+    /// Works off retiring containers until the daemon ends; begins when `alone`, as an earlier daemon may still have requests
+    /// under way there.
+    pub async fn see_off(self, alone: CancellationToken, shutdown: CancellationToken) {
+        let waited = shutdown.run_until_cancelled(alone.cancelled()).await;
+        if waited.is_none() {
+            return;
+        }
         let under_way: Arc<Mutex<BTreeSet<i64>>> = Arc::default();
         loop {
             match self.retiring().await {

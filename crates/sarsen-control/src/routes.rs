@@ -17,7 +17,8 @@ use crate::verbs::proxy::ProxyView;
 mod doors;
 mod ports;
 
-pub(crate) use doors::ExtraListeners;
+use doors::WantedPorts;
+pub use doors::{PortSocket, RouterPorts};
 pub(crate) use ports::MainPorts;
 
 /// Everything the routes depend on but the catalog.
@@ -161,12 +162,26 @@ impl Control {
             .map(|route| (route.app.clone(), route.hosts.clone()))
             .collect();
         let certificates = self.certificate_set(&hosts).await?;
-        self.open_ports(&view, &routes).await;
+        let ports = WantedPorts::of(&view, &routes);
         // In front: no app takes the dashboard's name.
         let routes = self.dashboard_route().into_iter().chain(routes).collect();
         self.router.certificates().swap(certificates);
         self.router.swap(RouteTable::new(routes));
+        // Only now: whoever comes in at a port that was just opened finds his way.
+        self.open_ports(ports).await;
         Ok(())
+    }
+
+    /// Whether the catalog knows every container that is to get requests. At a start that is so when the last run wrote
+    /// them down and they still run; else Docker has to be asked first.
+    pub async fn knows_its_containers(&self) -> Outcome<bool> {
+        let live = self.store.instances().live_web().await?;
+        let catalog = self.registry.catalog();
+        let mut known = BTreeSet::new();
+        for service in catalog.services().values() {
+            known.extend(service.owner.as_ref().map(|owner| owner.instance));
+        }
+        Ok(live.iter().all(|instance| known.contains(&instance.id)))
     }
 
     /// The routes that follow from the store and the catalog as they are now.

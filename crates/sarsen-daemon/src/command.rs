@@ -47,9 +47,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
         return plugn::run(socket, &words, &environment);
     }
     match words.split_first() {
-        Some((word, rest)) if word == "serve" => {
-            with_config(SERVE, rest, vars, |loaded, _| serve::run(loaded, vars))
-        }
+        Some((word, rest)) if word == "serve" => with_config(SERVE, rest, vars, |loaded, _| {
+            serve::run(loaded, &program, &words, vars)
+        }),
         Some((word, rest)) if word == "registrator" => registrator::run(rest, vars),
         Some((word, rest)) if word == ENTRY => match rest {
             [fingerprint] => client::visit(socket, fingerprint, &environment),

@@ -73,7 +73,7 @@ async fn keep(flags: &Flags, registry: Registry, backend: Backend) -> Result<()>
     let mut signals = Signals::listen()?;
     tokio::select! {
         found = find(flags, &backend) => found?,
-        _ = signals.next() => return Ok(()),
+        _ = signals.stop() => return Ok(()),
     }
     let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let compare_every = match flags.resync {
@@ -87,7 +87,7 @@ async fn keep(flags: &Flags, registry: Registry, backend: Backend) -> Result<()>
     let publisher = Publisher::new(registry.clone(), backend, settings);
     tasks.spawn(registry.run(shutdown.clone()));
     tasks.spawn(publisher.run(shutdown.clone()));
-    let signal = signals.next().await;
+    let signal = signals.stop().await;
     tracing::info!("{signal}: stopping");
     shutdown.cancel();
     tasks.close();

@@ -2,42 +2,48 @@
 
 mod assemble;
 mod components;
+mod front;
 mod handed;
+mod household;
 mod listeners;
 pub(crate) mod logging;
 pub(crate) mod machine;
 mod names;
 mod outside;
+mod passing;
 mod signals;
+mod succession;
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sarsen_control::Control;
-use sarsen_runtime::Runtime;
 use sd_notify::NotifyState;
-use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::command::warn;
 use crate::config::{Config, Loaded};
-use crate::house::House;
 use crate::vars::Vars;
-use assemble::Daemon;
+use assemble::{Premises, router_settings};
 pub(crate) use assemble::{make_roots, repo_settings};
-use components::Components;
+use front::Front;
 use handed::Handed;
-use listeners::{Listeners, SocketFile};
+use household::{Entry, Household};
+use listeners::Listeners;
+use signals::Asked;
 pub(crate) use signals::Signals;
+use succession::{Predecessor, Program, Successor};
 
-/// Before requests are taken, what runs already should be known: at most so long.
-const CATALOG_PATIENCE: Duration = Duration::from_secs(3);
+/// Requests, websockets and connections that are under way when another daemon takes over have so long to end. Nobody waits
+/// for them but the containers that they are at, should these be replaced meanwhile.
+const SEEING_OUT: Duration = Duration::from_secs(5 * 60);
 /// Blocking work that does not notice the end is left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop. Gives the exit code.
-pub fn run(loaded: Loaded, vars: &Vars) -> u8 {
-    let ended = begin(loaded, vars);
+pub fn run(loaded: Loaded, called: &Path, words: &[String], vars: &Vars) -> u8 {
+    let ended = begin(&loaded, called, words, vars);
     match ended {
         Ok(()) => 0,
         Err(error) => {
@@ -48,16 +54,17 @@ pub fn run(loaded: Loaded, vars: &Vars) -> u8 {
     }
 }
 
-fn begin(loaded: Loaded, vars: &Vars) -> Result<()> {
+fn begin(loaded: &Loaded, called: &Path, words: &[String], vars: &Vars) -> Result<()> {
     logging::start(&loaded.config.log)?;
     let handed = Handed::take(vars)?;
+    let program = Program::new(called, words)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("sarsen")
         .build()
         .context("cannot start threads")?;
     let proxies = proxies(vars);
-    let ended = runtime.block_on(serve(loaded.config, handed, proxies));
+    let ended = runtime.block_on(serve(&loaded.config, &program, handed, &proxies));
     runtime.shutdown_timeout(LEFT_BEHIND);
     ended
 }
@@ -78,48 +85,164 @@ fn proxies(vars: &Vars) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn serve(config: Config, handed: Handed, proxies: Vec<(String, String)>) -> Result<()> {
+async fn serve(
+    config: &Config,
+    program: &Program,
+    mut handed: Handed,
+    proxies: &[(String, String)],
+) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let (daemon, mut components, socket_file) = start(&config, handed, proxies).await?;
-    notify(&[NotifyState::Ready]);
-    let end = tokio::select! {
-        signal = signals.next() => End::Signal(signal),
-        name = components.first_end() => End::Component(name),
+    let predecessor = handed.predecessor.take().map(Predecessor::at);
+    let entry = match predecessor {
+        Some(_) => Entry::Succeeding,
+        None => Entry::Free,
+    };
+    let house = household::enter(config, entry).await?;
+    let ports = std::mem::take(&mut handed.ports);
+    let listeners = Listeners::open(config, handed).await?;
+    let mut front = Front::new(router_settings(config)?, ports)?;
+    let premises = Premises {
+        config,
+        listeners: &listeners,
+        program,
+        proxies,
+    };
+    let alone = CancellationToken::new();
+    let mut household = Household::start(&premises, house, &mut front, &alone).await?;
+    begin_to_serve(predecessor, &mut front, &alone);
+    let end = loop {
+        let end = attend(&mut signals, &mut household, &mut front).await;
+        if !matches!(end, End::HandOver) {
+            break end;
+        }
+        match hand_over(&premises, household, &mut front, &mut signals, &alone).await? {
+            Handover::Not(kept) => household = kept,
+            Handover::Instead(end, kept) => {
+                household = kept;
+                break end;
+            }
+            Handover::Done(successor) => {
+                listeners.give_up();
+                see_out(&front, &successor, &mut signals).await;
+                return Ok(());
+            }
+        }
     };
     tracing::info!("{end}: stopping");
     notify(&[NotifyState::Stopping]);
-    drop(socket_file);
-    tokio::select! {
-        () = drain(&daemon, &components, config.shutdown.deadline) => daemon.store.close().await,
-        signal = signals.next() => warn(&format!("{signal} again: not waiting any longer")),
-    }
-    tracing::info!("stopped");
+    // Whoever comes now is refused.
+    drop(listeners);
+    let deadline = config.shutdown.deadline + LEFT_BEHIND;
+    close(&household, &front, deadline, &mut signals).await;
     match end {
-        End::Signal(_) => Ok(()),
+        End::Signal(_) | End::HandOver => Ok(()),
         End::Component(_) => bail!("{end}, which never should: see the log"),
     }
 }
 
-async fn start(
-    config: &Config,
-    handed: Handed,
-    proxies: Vec<(String, String)>,
-) -> Result<(Daemon, Components, SocketFile)> {
-    let house = House::enter(&config.data_dir)?;
-    let listeners = Listeners::open(config, handed).await?;
-    let mut daemon = Daemon::build(config, house, &listeners, proxies).await?;
-    let mut components = Components::new(daemon.shutdown.clone());
-    start_discovery(&mut daemon, &mut components).await?;
-    start_behind(&daemon, &mut components).await?;
-    let socket_file = start_doors(&mut daemon, listeners, &mut components);
-    tracing::info!("ready");
-    Ok((daemon, components, socket_file))
+/// What is under way ends, or its time does.
+async fn close(household: &Household, front: &Front, deadline: Duration, signals: &mut Signals) {
+    front.hurry();
+    let all = async { tokio::join!(household.close(deadline), front.close(deadline)) };
+    tokio::select! {
+        _ = all => {}
+        signal = signals.stop() => warn(&format!("{signal} again: not waiting any longer")),
+    }
+    tracing::info!("stopped");
+}
+
+/// Tells whoever waits for it.
+fn begin_to_serve(predecessor: Option<Predecessor>, front: &mut Front, alone: &CancellationToken) {
+    match predecessor {
+        Some(predecessor) => front.relieve(predecessor, alone.clone()),
+        None => {
+            alone.cancel();
+            notify(&[NotifyState::Ready]);
+        }
+    }
+}
+
+/// Waits for something that changes everything.
+async fn attend(signals: &mut Signals, household: &mut Household, front: &mut Front) -> End {
+    tokio::select! {
+        asked = signals.next() => match asked {
+            Asked::Stop(name) => End::Signal(name),
+            Asked::HandOver => End::HandOver,
+        },
+        name = household.components.first_end() => End::Component(name),
+        name = front.first_end() => End::Component(name),
+    }
+}
+
+/// Gives this daemon's place to another one, or goes on as before.
+async fn hand_over(
+    premises: &Premises<'_>,
+    household: Household,
+    front: &mut Front,
+    signals: &mut Signals,
+    alone: &CancellationToken,
+) -> Result<Handover> {
+    let &Premises {
+        config,
+        listeners,
+        program,
+        ..
+    } = premises;
+    tracing::info!("another daemon is to take this one's place");
+    notify(&[NotifyState::Reloading]);
+    let prepared = tokio::select! {
+        prepared = household.prepare_to_leave(program, config.shutdown.deadline) => prepared,
+        signal = signals.stop() => return Ok(Handover::Instead(End::Signal(signal), household)),
+    };
+    if let Err(error) = prepared {
+        keep_place(&error);
+        return Ok(Handover::Not(household));
+    }
+    household.leave().await;
+    let error = match program.succeed(listeners, &front.ports).await {
+        Ok(successor) => {
+            notify(&[NotifyState::MainPid(successor.pid), NotifyState::Ready]);
+            return Ok(Handover::Done(successor));
+        }
+        Err(error) => error.context("the other one did not come up"),
+    };
+    let house = household::enter(config, Entry::Succeeding).await?;
+    let household = Household::start(premises, house, front, alone).await?;
+    keep_place(&error);
+    Ok(Handover::Not(household))
+}
+
+fn keep_place(error: &anyhow::Error) {
+    tracing::error!("this daemon keeps its place: {error:#}");
+    notify(&[NotifyState::Ready]);
+}
+
+/// The requests under way end where they began.
+async fn see_out(front: &Front, successor: &Successor, signals: &mut Signals) {
+    let pid = successor.pid;
+    tracing::info!("process {pid} serves now; what is under way here goes on for {SEEING_OUT:?}");
+    front.router.bid_farewell(SEEING_OUT);
+    tokio::select! {
+        () = front.close(SEEING_OUT + LEFT_BEHIND) => {}
+        signal = signals.stop() => tracing::info!("{signal}: not waiting any longer"),
+    }
+    tracing::info!("stopped");
 }
 
 /// Why the daemon ends.
 enum End {
     Signal(&'static str),
     Component(&'static str),
+    HandOver,
+}
+
+/// What came of an attempt to hand over.
+enum Handover {
+    /// Everything is as it was, or was made so again.
+    Not(Household),
+    /// Something else was asked meanwhile.
+    Instead(End, Household),
+    Done(Successor),
 }
 
 impl fmt::Display for End {
@@ -127,139 +250,8 @@ impl fmt::Display for End {
         match self {
             Self::Signal(name) => f.write_str(name),
             Self::Component(name) => write!(f, "{name} has ended by itself"),
+            Self::HandOver => f.write_str("SIGUSR2"),
         }
-    }
-}
-
-/// Starts what works behind the doors, and gives it a moment to know what runs already.
-async fn start_behind(daemon: &Daemon, components: &mut Components) -> Result<()> {
-    let control = &daemon.control;
-    let token = || daemon.shutdown.clone();
-    components.start("the registry", daemon.registry.clone().run(token()));
-    if greet(&daemon.runtime).await {
-        // Late is better than never: the routes follow the catalog from here on.
-        timeout(CATALOG_PATIENCE, daemon.registry.synced())
-            .await
-            .ok();
-    }
-    if let Err(failure) = control.refresh_routes().await {
-        bail!("cannot compute the routes: {failure}");
-    }
-    components.start("the route keeper", control.clone().follow_catalog(token()));
-    components.start(
-        "the certificate keeper",
-        control.clone().keep_certificates(token()),
-    );
-    components.start(
-        "the keeper of the dashboard's name",
-        control.clone().keep_own_name(token()),
-    );
-    components.start("the reconciler", control.clone().reconcile(token()));
-    components.start("the watch on usage", control.clone().watch_usage(token()));
-    components.start(
-        "the retirement of containers",
-        control.clone().see_off(token()),
-    );
-    components.start("the log drains", control.clone().keep_draining(token()));
-    components.start(
-        "the scheduler",
-        control
-            .clone()
-            .keep_schedule(Control::wall_clock(), token()),
-    );
-    Ok(())
-}
-
-/// Starts what tells others of the catalog.
-async fn start_discovery(daemon: &mut Daemon, components: &mut Components) -> Result<()> {
-    let token = || daemon.shutdown.clone();
-    if let Some(names) = daemon.names.take() {
-        let listeners = names.open().await?;
-        components.start("the name server", names.run(listeners, token()));
-    }
-    for backend in std::mem::take(&mut daemon.backends) {
-        let publisher = outside::publisher(&daemon.registry, backend);
-        components.start("the publisher of services", publisher.run(token()));
-    }
-    Ok(())
-}
-
-/// Whether the engine answers. The daemon starts either way.
-async fn greet(runtime: &Runtime) -> bool {
-    match runtime.info().await {
-        Ok(engine) => {
-            let (version, api) = (engine.version, engine.api_version);
-            tracing::info!("Docker {version} answers (API {api})");
-            true
-        }
-        Err(error) => {
-            tracing::warn!("{error}: apps cannot be deployed or started until it does");
-            false
-        }
-    }
-}
-
-/// Opens the doors. The control socket's file goes away with what is returned.
-fn start_doors(
-    daemon: &mut Daemon,
-    listeners: Listeners,
-    components: &mut Components,
-) -> SocketFile {
-    let shutdown = daemon.shutdown.clone();
-    let token = || shutdown.clone();
-    for listener in listeners.http {
-        let (router, token) = (daemon.router.clone(), token());
-        components.start("the router", async move {
-            if let Err(error) = router.serve(listener, token).await {
-                tracing::error!(%error, "the router cannot serve");
-            }
-        });
-    }
-    for listener in listeners.https {
-        let (router, token) = (daemon.router.clone(), token());
-        components.start("the router (HTTPS)", async move {
-            if let Err(error) = router.serve_tls(listener, token).await {
-                tracing::error!(%error, "the router cannot serve HTTPS");
-            }
-        });
-    }
-    for (server, listener) in daemon.take_ssh_servers().into_iter().zip(listeners.ssh) {
-        components.start("the ssh server", server.run(listener, token()));
-    }
-    for listener in listeners.web {
-        components.start(
-            "the dashboard",
-            sarsen_web::run(listener, daemon.control.clone(), token()),
-        );
-    }
-    if let (Some(listener), Some(api)) = (listeners.consul, daemon.consul.clone()) {
-        let keeper = api.clone();
-        components.start("the sessions of the Consul API", async move {
-            keeper.keep().await;
-        });
-        components.start("the Consul API", sarsen_consul::run(listener, api, token()));
-    }
-    components.start(
-        "the control socket",
-        crate::socket::serve(listeners.control, daemon.control.clone(), token()),
-    );
-    listeners.socket_file
-}
-
-/// Everybody finishes what is under way: requests are answered, deploys are given up, commands end.
-async fn drain(daemon: &Daemon, components: &Components, deadline: Duration) {
-    daemon.control.cancel_deploys();
-    daemon.shutdown.cancel();
-    daemon.tasks.close();
-    let all = async {
-        components.wait().await;
-        daemon.tasks.wait().await;
-    };
-    if timeout(deadline + LEFT_BEHIND, all).await.is_err() {
-        tracing::warn!(
-            "still at work after {deadline:?}: {}; ending anyway",
-            components.at_work().join(", ")
-        );
     }
 }
 

@@ -128,7 +128,8 @@ async fn carry_over(
 ) -> Result<String> {
     let tasks = TaskTracker::new();
     make_roots(config)?;
-    let repos = Repos::new(repo_settings(config, tasks, Vec::new())?)?;
+    let binary = std::env::current_exe().context("cannot find our own executable")?;
+    let repos = Repos::new(repo_settings(config, &binary, tasks, Vec::new()))?;
     let target = Target {
         store,
         repos: &repos,

@@ -61,7 +61,7 @@ impl Catalog {
         }
     }
 
-    /// Counts up with each change of content; 0 before the first look at the engine.
+    /// Counts up with each change of content; 0 while nothing is known.
     pub fn version(&self) -> u64 {
         self.version
     }

@@ -1,5 +1,6 @@
 //! Keeps the catalog in step with the engine: full comparison at each (re)connect and at an interval, and its events.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -22,6 +23,9 @@ const OVERLAP: i64 = 2_000_000_000;
 const LOOKS_AT_ONCE: usize = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// While the engine says nothing, between two looks at whether containers still run. An engine takes longer than that to
+/// start another container.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Signals of the shells and of the engine are told as exit codes above this.
 const SIGNALLED: i64 = 128;
@@ -41,9 +45,8 @@ pub(crate) async fn run(registry: &Registry, shutdown: &CancellationToken) {
         } else {
             tracing::debug!(%error, retry.after = ?backoff, "the container engine is still away");
         }
-        let slept = shutdown
-            .run_until_cancelled(tokio::time::sleep(backoff))
-            .await;
+        let resting = watching(registry, tokio::time::sleep(backoff));
+        let slept = shutdown.run_until_cancelled(resting).await;
         if slept.is_none() {
             return;
         }
@@ -55,13 +58,10 @@ pub(crate) async fn run(registry: &Registry, shutdown: &CancellationToken) {
 async fn follow(registry: &Registry, newest: &mut i64, backoff: &mut Duration) -> RuntimeError {
     let listed_at = now();
     let since = listed_at.min(*newest).saturating_sub(OVERLAP);
-    let mut events = match registry.runtime.events(Some(since)).await {
+    let mut events = match watching(registry, find(registry, since)).await {
         Ok(events) => events,
         Err(error) => return error,
     };
-    if let Err(error) = compare(registry).await {
-        return error;
-    }
     registry.found_engine();
     *backoff = BACKOFF_MIN;
     tracing::debug!(
@@ -83,6 +83,24 @@ async fn follow(registry: &Registry, newest: &mut i64, backoff: &mut Duration) -
     tokio::select! {
         error = comparisons => error,
         error = hear(registry, &mut events, newest, listed_at) => error,
+    }
+}
+
+/// What happens from here on, when all that there is has been looked at.
+async fn find(registry: &Registry, since: i64) -> EngineResult<EngineStream<ContainerEvent>> {
+    let events = registry.runtime.events(Some(since)).await?;
+    compare(registry).await?;
+    Ok(events)
+}
+
+/// Does without the engine's word until the waiting is over.
+async fn watching<T>(registry: &Registry, waiting: impl Future<Output = T>) -> T {
+    let mut waiting = pin!(waiting);
+    loop {
+        if let Ok(done) = timeout(LOOK, waiting.as_mut()).await {
+            return done;
+        }
+        registry.bury_the_dead();
     }
 }
 

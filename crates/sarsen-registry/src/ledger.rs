@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use sarsen_domain::{ContainerId, Service};
 
 use crate::check::{CheckSpec, CheckStatus};
+use crate::process::FirstProcess;
 
 /// Tombstones of containers that no longer exist are forgotten after this many nanoseconds.
 const TOMBSTONE_LIFE: i64 = 60_000_000_000;
@@ -35,6 +36,8 @@ pub(crate) struct Sighting {
     pub(crate) id: ContainerId,
     /// Nanoseconds since 1970.
     pub(crate) started: i64,
+    /// Of a container of ours, when we can watch it ourselves.
+    pub(crate) process: Option<FirstProcess>,
     pub(crate) offers: Vec<Offer>,
     /// What the engine says of its health.
     pub(crate) conditions: Vec<Condition>,
@@ -76,6 +79,7 @@ pub(crate) struct Look(u64);
 #[derive(Debug)]
 pub(crate) struct Life {
     pub(crate) started: i64,
+    process: Option<FirstProcess>,
     pub(crate) offers: Vec<Offer>,
     conditions: Vec<Condition>,
     /// When it was asked to stop.
@@ -125,6 +129,7 @@ impl Ledger {
         }
         let life = Life {
             started: sighting.started,
+            process: sighting.process,
             offers: sighting.offers,
             conditions: sighting.conditions,
             stopping: known.and_then(|life| life.stopping),
@@ -186,6 +191,33 @@ impl Ledger {
     /// It exists no longer.
     pub(crate) fn destroyed(&mut self, id: &ContainerId) {
         self.alive.remove(id);
+    }
+
+    /// Ends the lives whose first process is over, as far as that can be seen; for when nobody tells of deaths.
+    pub(crate) fn bury_the_dead(&mut self) {
+        let is_over = |life: &Life| life.process.is_some_and(|process| !process.lives());
+        let over = self.alive.iter();
+        let over = over.filter(|(_, life)| !life.failed && is_over(life));
+        let over: Vec<_> = over.map(|(id, life)| (id.clone(), life.started)).collect();
+        for (id, started) in over {
+            // Its next life may have begun already: only this one is known to be over.
+            self.died(&id, started);
+        }
+    }
+
+    /// The containers that can be watched without the engine, as they were seen.
+    pub(crate) fn watched(&self) -> Vec<Sighting> {
+        let sighting = |(id, life): (&ContainerId, &Life)| Sighting {
+            id: id.clone(),
+            started: life.started,
+            process: life.process,
+            offers: life.offers.clone(),
+            conditions: Vec::new(),
+        };
+        let watched = self.alive.iter().filter(|(_, life)| life.process.is_some());
+        let mut watched: Vec<_> = watched.map(sighting).collect();
+        watched.sort_by(|a, b| a.id.as_str().cmp(b.id.as_str()));
+        watched
     }
 
     /// Makes the book agree with a full listing; what was seen after it began is left alone.

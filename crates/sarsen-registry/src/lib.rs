@@ -1,7 +1,8 @@
 //! The service catalog: what runs on this host, on which port, and whether it may get traffic.
 //!
 //! Containers register themselves by running: the engine's events and a full comparison at each (re)connect keep the
-//! catalog true. It holds its last content while the engine is away. Services that are no containers of this host are
+//! catalog true. It holds its last content while the engine is away, and from one run to the next, but for containers
+//! whose first process has ended. Services that are no containers of this host are
 //! registered by whoever knows of them ([`Registry::register_external`]). Checks, ours and others', decide which
 //! instances belong into answers.
 
@@ -14,7 +15,9 @@ mod dns;
 mod externals;
 mod follow;
 mod ledger;
+mod memory;
 mod metadata;
+mod process;
 mod registry;
 mod rules;
 mod tags;

@@ -3,8 +3,9 @@
 mod external;
 mod keep;
 mod look;
+mod recall;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::book::Book;
 use crate::ledger::{Deregister, Listing, Look};
+use crate::memory::Memory;
 use crate::{Catalog, Host, Rules, Scope};
 use look::Images;
 pub(crate) use look::LOOK_LIMIT;
@@ -96,6 +98,7 @@ struct Shared {
     version: watch::Sender<u64>,
     index: watch::Sender<u64>,
     comparisons: watch::Sender<u64>,
+    memory: OnceLock<Memory>,
 }
 
 impl Registry {
@@ -129,6 +132,7 @@ impl Registry {
             version: watch::Sender::new(0),
             index: watch::Sender::new(index),
             comparisons: watch::Sender::new(0),
+            memory: OnceLock::new(),
         };
         Self {
             runtime,
@@ -184,9 +188,9 @@ impl Registry {
 
     /// Waits until everything that runs has been looked at once.
     pub async fn synced(&self) {
-        let mut changes = self.changes();
+        let mut comparisons = self.comparisons();
         // The sender lives as long as `self`.
-        changes.wait_for(|version| *version > 0).await.ok();
+        comparisons.wait_for(|count| *count > 0).await.ok();
     }
 
     /// Registers what a container offers now; nothing when it does not run. Repeating it changes nothing.
@@ -216,7 +220,9 @@ impl Registry {
         tokio::join!(
             crate::follow::run(&self, &shutdown),
             crate::checks::run(&self, &shutdown),
+            shutdown.run_until_cancelled(self.keep_up()),
         );
+        self.keep().await;
     }
 
     pub(crate) fn begin_look(&self) -> Look {

@@ -1,4 +1,4 @@
-//! The access log: one line per request, written by a thread of its own that no request ever waits for.
+//! The access log: one line per request, or connection where requests are not known, written by a thread of its own that no request ever waits for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub(crate) mod line;
+pub(crate) mod raw;
 #[cfg(test)]
 mod tests;
 

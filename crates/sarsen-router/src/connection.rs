@@ -59,7 +59,7 @@ pub(crate) async fn serve(arrival: Arrival, http: http1::Builder, stream: net::T
         biased;
         greeted = greeting => greeted,
         // Nothing was asked yet.
-        () = front.stop.cancelled() => return,
+        () = front.is_deaf() => return,
     };
     match greeted {
         Ok(Some(greeted)) => serve_greeted(arrival, http, greeted).await,
@@ -179,7 +179,8 @@ async fn drive(peer: &Peer, keeper: Option<Keeper>, mut connection: Pin<&mut imp
             let _ = stop.as_mut().poll(cx).is_ready();
         }
         if front.stopping.load(Ordering::Acquire) {
-            if !is_finishing {
+            // HTTP/2 has a word for it; with HTTP/1 the next answer says that it is the last.
+            if !is_finishing && (keeper.is_some() || !front.is_leaving()) {
                 is_finishing = true;
                 connection.as_mut().finish_up();
             }

@@ -115,6 +115,7 @@ impl Exchange {
 
     /// Another container is asked, because this one did not take the request.
     pub(crate) fn missed(&self, upstream: &UpstreamState) {
+        upstream.instance.miss();
         if let Some(app) = &self.app {
             app.counters.count_retry();
             app.note_failure(upstream);
@@ -196,6 +197,9 @@ impl Exchange {
                 app.counters.count_upstream_error();
                 if let Some(upstream) = &self.upstream {
                     app.note_failure(upstream);
+                    if failure.is_a_loss() {
+                        upstream.instance.lose();
+                    }
                 }
             }
             Some(failure) if !failure.is_wanted() => app.counters.count_error(),

@@ -153,6 +153,14 @@ impl Failure {
         )
     }
 
+    /// Whether that is how a request ends whose container goes away.
+    pub(crate) fn is_a_loss(self) -> bool {
+        matches!(
+            self,
+            Self::Closed | Self::Interrupted | Self::ConnectTimeout | Self::Refused
+        )
+    }
+
     /// Whether the connection to the client is of no more use after this.
     pub(crate) fn ends_connection(self) -> bool {
         matches!(

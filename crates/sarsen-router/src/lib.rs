@@ -53,7 +53,7 @@ pub use policy::{
     HstsPreload, HstsReach, HttpsPolicy, HttpsRedirect, LogForm, Network, Page, PasswordHash,
     PathPrefix, Policy, PrefixFate, Rate, Redirect, RedirectSource, Sticky, Timeouts,
 };
-pub use router::{Drained, Router};
+pub use router::{Departure, Drained, Router};
 pub use settings::{RouterSettings, UnknownName};
 pub use stats::{AppStats, LATENCY_MS, RouterStats};
 pub use table::{AppRoute, AppState, PortKind, Route, RoutePort, RouteTable, Upstream};

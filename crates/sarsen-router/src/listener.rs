@@ -79,6 +79,23 @@ enum How {
     Raw,
 }
 
+impl Front {
+    /// Whether this listener has stopped because another process goes on with it: then whoever is connected here is served
+    /// here once more, and told to come anew.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.stopping.load(Ordering::Acquire) && self.inner.has_successor()
+    }
+
+    /// The moment from which on nobody is listened to who has not asked for anything yet; when another process goes on, whoever
+    /// has been accepted here may ask.
+    pub(crate) async fn is_deaf(&self) {
+        self.stop.cancelled().await;
+        if self.inner.has_successor() {
+            self.abort.cancelled().await;
+        }
+    }
+}
+
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls")
@@ -100,7 +117,6 @@ pub(crate) async fn serve(
         Port::Tcp => (How::Raw, None),
     };
     let workers = inner.workers().await?;
-    let deadline = inner.settings.shutdown_deadline;
     let front = Arc::new(Front {
         inner: Arc::clone(&inner),
         port,
@@ -116,6 +132,7 @@ pub(crate) async fn serve(
         () = sweep(&front.inner) => {}
     }
     drop(listener);
+    let deadline = inner.patience(inner.settings.shutdown_deadline);
     front.stopping.store(true, Ordering::Release);
     front.stop.cancel();
     front.tasks.close();

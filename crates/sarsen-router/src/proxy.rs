@@ -96,23 +96,27 @@ pub(crate) async fn handle(
     let taste = Taste::of(request.headers());
     let request_id = head::request_id(request.headers());
     let mut exchange = Box::new(Exchange::new(Arc::clone(&peer.front.inner)));
-    match forward(&peer, request, &request_id, &mut exchange).await {
-        Ok((answer, None)) => {
-            Ok(respond(&peer, answer, exchange, busy).map(|body| body.paced(pace)))
-        }
+    let mut response = match forward(&peer, request, &request_id, &mut exchange).await {
+        Ok((answer, None)) => respond(&peer, answer, exchange, busy),
         Ok((answer, Some(client))) => {
             let mut response = respond_upgraded(&peer, answer, client, exchange, busy).await;
             if is_http2 {
                 http2::open_tunnel(&mut response);
             }
-            Ok(response.map(|body| body.paced(pace)))
+            return Ok(response.map(|body| body.paced(pace)));
         }
         Err(stop) => {
             let mut page = refuse(&stop, &mut exchange, taste, &request_id);
             close_if_last(&peer, page.headers_mut());
-            Ok(page.map(|page| ResponseBody::page(page, busy).paced(pace)))
+            page.map(|page| ResponseBody::page(page, busy))
         }
+    };
+    if !is_http2 && peer.front.is_leaving() {
+        // Its next request is for another process.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
     }
+    Ok(response.map(|body| body.paced(pace)))
 }
 
 // The router's own answer.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,7 @@ use crate::stats::{RouterCounters, RouterStats};
 use crate::table::RouteTable;
 use crate::tls::{Certificates, KeyPair, self_signed};
 use crate::udp;
+use crate::upstream::Instance;
 use crate::workers::Workers;
 
 #[cfg(test)]
@@ -42,6 +43,10 @@ pub struct Drained {
     pub cut: usize,
 }
 
+/// Containers on their way out, and what their going costs.
+#[derive(Debug)]
+pub struct Departure(Vec<Arc<Instance>>);
+
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) settings: Arc<RouterSettings>,
@@ -54,6 +59,7 @@ pub(crate) struct Inner {
     pub(crate) challenges: Challenges,
     workers: OnceCell<Workers>,
     survivors: Mutex<Survivors>,
+    farewell: OnceLock<Duration>,
 }
 
 impl Router {
@@ -78,6 +84,7 @@ impl Router {
                 challenges: Challenges::default(),
                 workers: OnceCell::new(),
                 survivors: Mutex::default(),
+                farewell: OnceLock::new(),
                 settings: Arc::new(settings),
             }),
         }
@@ -117,7 +124,8 @@ impl Router {
     }
 
     /// Requests and tunnels under way at a container.
-    pub fn in_flight(&self, instance: i64) -> usize {
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self, instance: i64) -> usize {
         self.survivors().get(instance).map_or(0, |i| i.active())
     }
 
@@ -170,25 +178,11 @@ impl Router {
         }
     }
 
-    /// Waits until nothing is under way at these containers, or the deadline is over. Closes nothing; gives the number
-    /// of requests and tunnels that are left.
-    pub async fn settle(&self, instances: &[i64], deadline: Duration) -> usize {
-        let states: Vec<_> = {
-            let survivors = self.survivors();
-            instances
-                .iter()
-                .filter_map(|id| survivors.get(*id))
-                .collect()
-        };
-        let all_quiet = async {
-            for state in &states {
-                state.quiet().await;
-            }
-        };
-        match tokio::time::timeout(deadline, all_quiet).await {
-            Ok(()) => 0,
-            Err(_) => states.iter().map(|state| state.active()).sum(),
-        }
+    /// Keeps an eye on containers that are about to leave the table.
+    pub fn departure(&self, instances: &[i64]) -> Departure {
+        let survivors = self.survivors();
+        let known = instances.iter().filter_map(|id| survivors.get(*id));
+        Departure(known.collect())
     }
 
     /// Accepts connections until told to stop; then finishes the requests under way, within
@@ -241,6 +235,14 @@ impl Router {
         udp::serve(Arc::clone(&self.inner), socket, shutdown).await
     }
 
+    /// Somebody else serves from now on, so that nobody waits for the end of this router: when it is told to stop, what is
+    /// under way has so long, tunnels as well as requests. Connections that rest are not closed under the hands of a client
+    /// that is about to ask something.
+    pub fn bid_farewell(&self, patience: Duration) {
+        // The first farewell stands.
+        self.inner.farewell.set(patience).ok();
+    }
+
     /// The counters as they are now.
     pub fn stats(&self) -> RouterStats {
         let inner = &self.inner;
@@ -268,7 +270,52 @@ impl Router {
     }
 }
 
+impl Departure {
+    /// Requests and tunnels under way there.
+    pub fn in_flight(&self) -> usize {
+        self.sum(Instance::active)
+    }
+
+    /// Requests that were not completed because the containers went: cut when the patience was over, or failed.
+    pub fn lost(&self) -> usize {
+        self.sum(Instance::lost)
+    }
+
+    /// Requests that the containers did not take any more, and that went to others.
+    pub fn retried(&self) -> usize {
+        self.sum(Instance::missed)
+    }
+
+    /// Waits until nothing is under way there, or the deadline is over. Closes nothing; gives the number of requests and
+    /// tunnels that are left.
+    pub async fn settle(&self, deadline: Duration) -> usize {
+        let all_quiet = async {
+            for instance in &self.0 {
+                instance.quiet().await;
+            }
+        };
+        match tokio::time::timeout(deadline, all_quiet).await {
+            Ok(()) => 0,
+            Err(_) => self.in_flight(),
+        }
+    }
+
+    fn sum(&self, count: impl Fn(&Instance) -> usize) -> usize {
+        self.0.iter().map(|instance| count(instance)).sum()
+    }
+}
+
 impl Inner {
+    /// How long something may go on after the router was told to stop, and how long usually.
+    pub(crate) fn patience(&self, usually: Duration) -> Duration {
+        self.farewell.get().copied().unwrap_or(usually)
+    }
+
+    /// Whether another process serves from now on.
+    pub(crate) fn has_successor(&self) -> bool {
+        self.farewell.get().is_some()
+    }
+
     /// The threads that serve connections, started when they are first needed.
     pub(crate) async fn workers(&self) -> io::Result<&Workers> {
         self.workers.get_or_try_init(Workers::start).await

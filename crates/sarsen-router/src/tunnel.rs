@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client_io::ClientIo;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
+use crate::listener::Front;
 use crate::proxy::Peer;
 use crate::stream::Stream;
 
@@ -39,7 +40,8 @@ pub(crate) struct Limits {
     /// How long it may go on when the router stops.
     pub(crate) patience: Duration,
     pub(crate) cut: CancellationToken,
-    pub(crate) stop: CancellationToken,
+    /// Where it came in.
+    pub(crate) front: Arc<Front>,
 }
 
 /// What passed through a tunnel, and when.
@@ -68,7 +70,7 @@ pub(crate) async fn run(tunnel: Tunnel, peer: Arc<Peer>) {
         idle: exchange.settings().tunnel_idle_timeout,
         patience: exchange.settings().tunnel_patience,
         cut: in_flight.cut(),
-        stop: peer.front.stop.clone(),
+        front: Arc::clone(&peer.front),
     };
     let upstream = (upstream, early);
     let Ok(client) = client.await else {
@@ -116,13 +118,13 @@ pub(crate) async fn bridge(
         done = both => done.err().map(|_| Failure::Interrupted),
         () = traffic.silence(limits.idle) => Some(Failure::Idle),
         () = limits.cut.cancelled_owned() => Some(Failure::Interrupted),
-        () = stopped(&limits.stop, limits.patience) => Some(Failure::Interrupted),
+        () = stopped(&limits.front, limits.patience) => Some(Failure::Interrupted),
     }
 }
 
-async fn stopped(stop: &CancellationToken, patience: Duration) {
-    stop.cancelled().await;
-    tokio::time::sleep(patience).await;
+async fn stopped(front: &Front, patience: Duration) {
+    front.stop.cancelled().await;
+    tokio::time::sleep(front.inner.patience(patience)).await;
 }
 
 // Passes on what was read already, then the rest, then the end.

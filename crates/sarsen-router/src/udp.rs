@@ -6,18 +6,19 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::UdpSocket;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::access_log::raw::RawLine;
 use crate::balance::Wish;
 use crate::live::{LiveApp, NoPick};
 use crate::router::Inner;
 use crate::table::PortKind;
-use crate::upstream::{Instance, TunnelInFlight};
+use crate::upstream::{Instance, TunnelInFlight, UpstreamState};
 
 /// The largest datagram there is.
 const DATAGRAM: usize = 64 * 1024;
@@ -79,9 +80,14 @@ pub(crate) async fn serve(
         epoch: Instant::now(),
     });
     shutdown.run_until_cancelled(receive(&port)).await;
-    port.sessions().clear();
     port.tasks.close();
-    port.tasks.wait().await;
+    // Another process hears the clients; who was asked here answers from here.
+    let patience = port.inner.patience(Duration::ZERO);
+    let waited = timeout(patience, port.tasks.wait()).await;
+    if waited.is_err() {
+        port.sessions().clear();
+        port.tasks.wait().await;
+    }
     Ok(())
 }
 
@@ -138,8 +144,8 @@ impl Port {
     }
 
     async fn open(self: &Arc<Self>, client: SocketAddr, bytes: usize) -> Option<Arc<UdpSocket>> {
-        let (app, address, instance, in_flight) = self.pick()?;
-        let upstream = match connect(address).await {
+        let (app, state, in_flight) = self.pick()?;
+        let upstream = match connect(state.address).await {
             Ok(upstream) => Arc::new(upstream),
             Err(error) => {
                 tracing::warn!(%error, "cannot open a socket for a client of port {}", self.number);
@@ -151,7 +157,7 @@ impl Port {
         let end = CancellationToken::new();
         let session = Session {
             upstream: Arc::clone(&upstream),
-            instance,
+            instance: Arc::clone(&state.instance),
             life: Arc::clone(&life),
             _end: end.clone().drop_guard(),
         };
@@ -163,21 +169,21 @@ impl Port {
             upstream: Arc::clone(&upstream),
             life,
             app,
+            state,
+            began: Instant::now(),
         };
         self.tasks.spawn(answering.run(end, in_flight));
         Some(upstream)
     }
 
-    fn pick(&self) -> Option<(Arc<LiveApp>, SocketAddr, Arc<Instance>, TunnelInFlight)> {
+    fn pick(&self) -> Option<(Arc<LiveApp>, Arc<UpstreamState>, TunnelInFlight)> {
         for _ in 0..LOOKS {
             let live = self.inner.live.load();
             let (app, port) = live.find_raw(PortKind::Udp, self.number)?;
             match app.pick(port, WISH) {
                 Ok(picked) => {
-                    let instance = Arc::clone(&picked.upstream.instance);
-                    let address = picked.upstream.address;
                     let in_flight = picked.in_flight.into_tunnel();
-                    return Some((Arc::clone(app), address, instance, in_flight));
+                    return Some((Arc::clone(app), picked.upstream, in_flight));
                 }
                 Err(NoPick::Exhausted) => return None,
                 Err(NoPick::Outdated) => {}
@@ -220,6 +226,8 @@ struct Answering {
     upstream: Arc<UdpSocket>,
     life: Arc<Life>,
     app: Arc<LiveApp>,
+    state: Arc<UpstreamState>,
+    began: Instant,
 }
 
 impl Answering {
@@ -233,7 +241,24 @@ impl Answering {
         let bytes = self.life.bytes.load(Ordering::Relaxed);
         self.app.counters.add_bytes(bytes);
         self.port.forget(self.client, &self.upstream);
+        self.log(bytes);
         drop(in_flight);
+    }
+
+    fn log(&self, bytes: u64) {
+        let line = RawLine {
+            at: SystemTime::now(),
+            app: self.app.name.as_str(),
+            failure: None,
+            protocol: "udp",
+            port: self.port.number,
+            fwd: self.client.ip().to_canonical().to_string(),
+            dyno: self.state.dyno.as_str(),
+            connect: None,
+            service: self.began.elapsed(),
+            bytes,
+        };
+        line.write(&self.port.inner, &self.app);
     }
 
     async fn answer(&self) {

@@ -22,6 +22,9 @@ pub(crate) struct Instance {
     // How many of the active ones are tunnels.
     tunnels: AtomicUsize,
     retired: AtomicBool,
+    // What its going cost: requests that were lost, and ones that had to go elsewhere.
+    lost: AtomicUsize,
+    missed: AtomicUsize,
     quiet: Notify,
     /// Cancelled when the patience with this container's tunnels is over.
     pub(crate) cut: CancellationToken,
@@ -79,6 +82,30 @@ impl Instance {
 
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::SeqCst);
+    }
+
+    /// A request was not completed here for a reason that the container's going can be.
+    pub(crate) fn lose(&self) {
+        if self.is_retired() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A request was not taken here, and goes to another container.
+    pub(crate) fn miss(&self) {
+        if self.is_retired() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests lost to its going.
+    pub(crate) fn lost(&self) -> usize {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Requests that its going sent elsewhere.
+    pub(crate) fn missed(&self) -> usize {
+        self.missed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn revive(&self) {

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use sarsen_deploy::Started;
-use sarsen_domain::{AppName, Progress};
+use sarsen_domain::Progress;
 use sarsen_plugins::Trigger;
+use sarsen_router::Departure;
 use sarsen_store::Instance;
 
 use crate::control::Control;
@@ -28,10 +29,8 @@ pub(crate) struct Routed {
 /// What was going on when requests began to go to the new containers.
 pub(crate) struct Switch {
     /// Requests and websockets under way in the old ones.
-    pub in_flight: usize,
-    /// Counters of the app then.
-    retries: u64,
-    failed: u64,
+    in_flight: usize,
+    departure: Departure,
 }
 
 impl Control {
@@ -50,6 +49,8 @@ impl Control {
             }
             self.check_by_plugins(job, started).await?;
         }
+        // Before it is live: the start after a crash then knows where to send requests without waiting for the engine.
+        self.registry.keep().await;
         Ok(Registered(candidate))
     }
 
@@ -78,7 +79,7 @@ impl Control {
             .promote(&job.app, number, &job.build, replace)
             .await?;
         self.show_routes(&job.app);
-        let switch = self.note_switch(job, &replaced);
+        let switch = self.note_switch(&replaced);
         self.refresh_routes().await?;
         self.refresh_views(&job.app).await;
         job.log.header(&format!("{} {number} is live", job.app));
@@ -89,23 +90,13 @@ impl Control {
         })
     }
 
-    fn note_switch(&self, job: &Job, replaced: &[Instance]) -> Switch {
-        let (retries, failed) = self.troubles(&job.app);
+    fn note_switch(&self, replaced: &[Instance]) -> Switch {
+        let ids: Vec<i64> = replaced.iter().map(|old| old.id).collect();
+        let departure = self.router.departure(&ids);
         Switch {
-            in_flight: replaced
-                .iter()
-                .map(|old| self.router.in_flight(old.id))
-                .sum(),
-            retries,
-            failed,
+            in_flight: departure.in_flight(),
+            departure,
         }
-    }
-
-    /// Retries and failed requests of an app since the router was started.
-    fn troubles(&self, app: &AppName) -> (u64, u64) {
-        let stats = self.router.stats();
-        let of = stats.apps.iter().find(|stats| stats.app == *app);
-        of.map_or((0, 0), |stats| (stats.retries, stats.upstream_errors))
     }
 
     /// Says what became of the requests that were under way. Those that take long are not waited for.
@@ -113,15 +104,15 @@ impl Control {
         if replaced.iter().all(|old| !old.process.is_web()) {
             return;
         }
-        let ids: Vec<i64> = replaced.iter().map(|old| old.id).collect();
-        let left = self.router.settle(&ids, PATIENCE).await;
-        let (retries, failed) = self.troubles(&job.app);
+        let Switch {
+            in_flight,
+            departure,
+        } = switch;
+        let left = departure.settle(PATIENCE).await;
+        let (retried, dropped) = (departure.retried(), departure.lost());
+        let drained = in_flight.saturating_sub(left + dropped);
         let mut text = format!(
-            "Requests at the switch: {} in flight, {} drained, {} retried, {} dropped",
-            switch.in_flight,
-            switch.in_flight.saturating_sub(left),
-            retries.saturating_sub(switch.retries),
-            failed.saturating_sub(switch.failed),
+            "Requests at the switch: {in_flight} in flight, {drained} drained, {retried} retried, {dropped} dropped"
         );
         if left > 0 {
             text.push_str(&format!(", {left} still under way"));

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sarsen_domain::{AppName, PortMapping, Scheme};
-use sarsen_router::AppRoute;
+use sarsen_router::{AppRoute, Router};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use super::RoutingView;
 use crate::control::Control;
@@ -34,13 +35,36 @@ enum Place {
     Udp(u16),
 }
 
-/// The router's listeners beside the main ones.
-#[derive(Default)]
-pub(crate) struct ExtraListeners(Mutex<BTreeMap<Place, (Door, DropGuard)>>);
+/// The router's listeners beside the main ones. They outlive the control that opened them, so that another one can go on
+/// with them. Clones are handles to the same.
+#[derive(Clone)]
+pub struct RouterPorts(Arc<Shared>);
 
-enum Opened {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
+/// The socket of such a port.
+#[derive(Debug)]
+pub enum PortSocket {
+    /// Listens for connections.
+    Tcp(std::net::TcpListener),
+    /// Takes datagrams.
+    Udp(std::net::UdpSocket),
+}
+
+/// The ports that are to be open.
+pub(super) struct WantedPorts(BTreeMap<Place, Door>);
+
+struct Shared {
+    open: Mutex<BTreeMap<Place, Opened>>,
+    /// What somebody else opened, and nobody has asked for yet.
+    spare: Mutex<BTreeMap<Place, PortSocket>>,
+    shutdown: CancellationToken,
+    tasks: TaskTracker,
+}
+
+struct Opened {
+    door: Door,
+    /// Kept to be passed on; the router has one of its own.
+    socket: PortSocket,
+    _stop: DropGuard,
 }
 
 impl Door {
@@ -75,26 +99,137 @@ impl Door {
     }
 }
 
-impl ExtraListeners {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Place, (Door, DropGuard)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl PortSocket {
+    /// Another handle to the same socket.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Udp(socket) => Self::Udp(socket.try_clone()?),
+        })
+    }
+
+    fn place(&self) -> io::Result<Place> {
+        Ok(match self {
+            Self::Tcp(listener) => Place::Tcp(listener.local_addr()?.port()),
+            Self::Udp(socket) => Place::Udp(socket.local_addr()?.port()),
+        })
+    }
+}
+
+impl RouterPorts {
+    /// No port is open yet. What is served there ends with `shutdown`, and `tasks` waits for it.
+    pub fn new(shutdown: CancellationToken, tasks: TaskTracker) -> Self {
+        Self(Arc::new(Shared {
+            open: Mutex::default(),
+            spare: Mutex::default(),
+            shutdown,
+            tasks,
+        }))
+    }
+
+    /// Takes over a socket, to be served when a route asks for its port.
+    pub fn take_over(&self, socket: PortSocket) -> io::Result<()> {
+        let place = socket.place()?;
+        lock(&self.0.spare).insert(place, socket);
+        Ok(())
+    }
+
+    /// A handle to each socket that is open.
+    pub fn shared(&self) -> io::Result<Vec<PortSocket>> {
+        let open = lock(&self.0.open);
+        open.values().map(|opened| opened.socket.share()).collect()
     }
 
     fn has(&self, place: Place) -> bool {
-        self.lock().contains_key(&place)
+        lock(&self.0.open).contains_key(&place) || lock(&self.0.spare).contains_key(&place)
+    }
+
+    fn is_served(&self, place: Place) -> bool {
+        lock(&self.0.open).contains_key(&place)
+    }
+
+    fn spare(&self, place: Place) -> Option<PortSocket> {
+        lock(&self.0.spare).remove(&place)
+    }
+
+    /// What was taken over and no route asked for.
+    fn close_spares(&self) {
+        lock(&self.0.spare).clear();
     }
 
     /// Closes all but these; returns the places where something else is to be opened.
     fn keep_only(&self, wanted: &BTreeMap<Place, Door>) -> Vec<Place> {
         let mut changed = Vec::new();
-        self.lock().retain(|place, (door, _)| {
+        lock(&self.0.open).retain(|place, opened| {
             let now = wanted.get(place);
-            if now.is_some_and(|now| now != door) {
+            if now.is_some_and(|now| *now != opened.door) {
                 changed.push(*place);
             }
-            now == Some(door)
+            now == Some(&opened.door)
         });
         changed
+    }
+
+    fn serve(
+        &self,
+        router: &Router,
+        place: Place,
+        door: Door,
+        socket: PortSocket,
+    ) -> io::Result<()> {
+        let stop = self.0.shutdown.child_token();
+        let (router, token) = (router.clone(), stop.clone());
+        let served = Served::new(door, socket.share()?)?;
+        self.0.tasks.spawn(async move {
+            if let Err(error) = served.serve(&router, token).await {
+                tracing::error!(?place, %error, "a port is served no longer");
+            }
+        });
+        let opened = Opened {
+            door,
+            socket,
+            _stop: stop.drop_guard(),
+        };
+        lock(&self.0.open).insert(place, opened);
+        Ok(())
+    }
+}
+
+/// A socket in the router's hands.
+enum Served {
+    Http(TcpListener),
+    Https(TcpListener),
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
+
+impl Served {
+    fn new(door: Door, socket: PortSocket) -> io::Result<Self> {
+        Ok(match (socket, door) {
+            (PortSocket::Udp(socket), _) => Self::Udp(UdpSocket::from_std(socket)?),
+            (PortSocket::Tcp(listener), Door::Https) => {
+                Self::Https(TcpListener::from_std(listener)?)
+            }
+            (PortSocket::Tcp(listener), Door::Tcp) => Self::Tcp(TcpListener::from_std(listener)?),
+            (PortSocket::Tcp(listener), Door::Http | Door::Udp) => {
+                Self::Http(TcpListener::from_std(listener)?)
+            }
+        })
+    }
+
+    async fn serve(self, router: &Router, stop: CancellationToken) -> io::Result<()> {
+        match self {
+            Self::Http(listener) => router.serve(listener, stop).await,
+            Self::Https(listener) => router.serve_tls(listener, stop).await,
+            Self::Tcp(listener) => router.serve_tcp(listener, stop).await,
+            Self::Udp(socket) => router.serve_udp(socket, stop).await,
+        }
+    }
+}
+
+impl WantedPorts {
+    pub(super) fn of(view: &RoutingView, routes: &[AppRoute]) -> Self {
+        Self(wanted(view, routes))
     }
 }
 
@@ -157,7 +292,7 @@ impl Control {
             }
             None => {}
         }
-        if taken == Some(door) || self.extra_listeners.has(door.at(port)) {
+        if taken == Some(door) || self.router_ports.has(door.at(port)) {
             return Ok(());
         }
         self.open(door, port).await.map(|_| ()).map_err(|error| {
@@ -166,11 +301,11 @@ impl Control {
     }
 
     /// Opens the ports that routes name beside the main ones, and closes those that none names any more.
-    pub(super) async fn open_ports(&self, view: &RoutingView, routes: &[AppRoute]) {
-        let wanted = wanted(view, routes);
-        let changed = self.extra_listeners.keep_only(&wanted);
+    pub(super) async fn open_ports(&self, wanted: WantedPorts) {
+        let WantedPorts(wanted) = wanted;
+        let changed = self.router_ports.keep_only(&wanted);
         for (place, door) in wanted {
-            if self.extra_listeners.has(place) {
+            if self.router_ports.is_served(place) {
                 continue;
             }
             let (Place::Tcp(port) | Place::Udp(port)) = place;
@@ -182,40 +317,33 @@ impl Control {
                 tokio::time::sleep(REOPEN).await;
                 opened = self.open(door, port).await;
             }
-            match opened {
-                Ok(opened) => self.serve_extra(place, door, opened),
-                Err(error) => {
-                    tracing::error!(port, %error, "cannot open port {port} for an app's port mapping");
-                }
+            let served = match opened {
+                Ok(socket) => self.router_ports.serve(&self.router, place, door, socket),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = served {
+                tracing::error!(port, %error, "cannot open port {port} for an app's port mapping");
             }
         }
+        self.router_ports.close_spares();
     }
 
-    async fn open(&self, door: Door, port: u16) -> io::Result<Opened> {
+    async fn open(&self, door: Door, port: u16) -> io::Result<PortSocket> {
+        if let Some(spare) = self.router_ports.spare(door.at(port)) {
+            return Ok(spare);
+        }
         let address = (self.settings.http_ip, port);
         if door == Door::Udp {
-            return UdpSocket::bind(address).await.map(Opened::Udp);
+            let socket = UdpSocket::bind(address).await?;
+            return Ok(PortSocket::Udp(socket.into_std()?));
         }
-        TcpListener::bind(address).await.map(Opened::Tcp)
+        let listener = TcpListener::bind(address).await?;
+        Ok(PortSocket::Tcp(listener.into_std()?))
     }
+}
 
-    fn serve_extra(&self, place: Place, door: Door, opened: Opened) {
-        let stop: CancellationToken = self.shutdown.child_token();
-        let (router, token) = (self.router.clone(), stop.clone());
-        self.tasks.spawn(async move {
-            let ended = match (opened, door) {
-                (Opened::Udp(socket), _) => router.serve_udp(socket, token).await,
-                (Opened::Tcp(listener), Door::Https) => router.serve_tls(listener, token).await,
-                (Opened::Tcp(listener), Door::Tcp) => router.serve_tcp(listener, token).await,
-                (Opened::Tcp(listener), _) => router.serve(listener, token).await,
-            };
-            if let Err(error) = ended {
-                tracing::error!(?place, %error, "a port is served no longer");
-            }
-        });
-        let guard = stop.drop_guard();
-        self.extra_listeners.lock().insert(place, (door, guard));
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn clash(place: Place, door: Door, held: &PortMapping) -> bool {
@@ -259,6 +387,22 @@ fn wanted(view: &RoutingView, routes: &[AppRoute]) -> BTreeMap<Place, Door> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_was_taken_over_is_there_once_and_only_when_asked_for() {
+        let ports = RouterPorts::new(CancellationToken::new(), TaskTracker::new());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Place::Tcp(listener.local_addr().unwrap().port());
+        ports.take_over(PortSocket::Tcp(listener)).unwrap();
+        assert!(ports.has(place) && !ports.is_served(place));
+        assert!(ports.shared().unwrap().is_empty(), "nobody serves it");
+        let socket = ports.spare(place).unwrap();
+        assert_eq!(socket.place().unwrap(), place);
+        assert!(ports.spare(place).is_none());
+        ports.take_over(socket).unwrap();
+        ports.close_spares();
+        assert!(!ports.has(place));
+    }
 
     #[test]
     fn requests_share_a_port_and_bytes_do_not() {

@@ -13,12 +13,13 @@ use super::{default_file, keys};
 use crate::vars::Vars;
 
 /// Variables of ours that are not settings of the daemon.
-const OTHER_VARIABLES: [&str; 5] = [
+const OTHER_VARIABLES: [&str; 6] = [
     "SARSEN_CONFIG",
     "SARSEN_SOCKET",
     "SARSEN_PUSH_TOKEN",
     "SARSEN_CACHE_DIR",
     "SARSEN_STACK",
+    "SARSEN_SUCCEEDING",
 ];
 /// And those of the scripts of `deploy`.
 const OTHER_PREFIXES: [&str; 3] = ["SARSEN_STACK_", "SARSEN_TEST_", "SARSEN_QUICKSTART_"];

@@ -16,15 +16,17 @@ use sarsen_domain::Secret;
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
 use sarsen_registry::{Backend, Host, Registry, RegistrySettings};
-use sarsen_router::{AccessLog, AcmeIssuer, Router, RouterSettings};
+use sarsen_router::{AccessLog, AcmeIssuer, RouterSettings};
 use sarsen_runtime::{DockerRuntime, Runtime};
 use sarsen_ssh::{SshServer, SshSettings};
 use sarsen_store::{Scope, Store};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::front::Front;
 use super::listeners::Listeners;
 use super::names::Names;
+use super::succession::Program;
 use super::{machine, outside};
 use crate::config::{Bytes, Config, SshConfig};
 use crate::house::House;
@@ -37,12 +39,19 @@ const SUBMODULE_COUNT: usize = 100;
 /// How long one plugin may take over one trigger.
 const TRIGGER_LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// Everything, ready to run.
+/// What is there before and after the daemon, which may be built more than once in one process.
+pub(super) struct Premises<'a> {
+    pub(super) config: &'a Config,
+    pub(super) listeners: &'a Listeners,
+    pub(super) program: &'a Program,
+    pub(super) proxies: &'a [(String, String)],
+}
+
+/// Everything behind the router, ready to run.
 pub(super) struct Daemon {
     pub(super) store: Store,
     pub(super) runtime: Runtime,
     pub(super) registry: Registry,
-    pub(super) router: Router,
     pub(super) control: Control,
     pub(super) consul: Option<sarsen_consul::Api>,
     /// Work that outlives the command that began it.
@@ -59,11 +68,13 @@ pub(super) struct Daemon {
 
 impl Daemon {
     pub(super) async fn build(
-        config: &Config,
+        premises: &Premises<'_>,
         house: House,
-        listeners: &Listeners,
-        proxies: Vec<(String, String)>,
+        front: &Front,
     ) -> Result<Self> {
+        let &Premises {
+            config, listeners, ..
+        } = premises;
         let owner = house.owner()?;
         make_roots(config)?;
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
@@ -78,7 +89,8 @@ impl Daemon {
             store.clone(),
         )
         .await?;
-        let router = Router::new(router_settings(config)?);
+        let recalled = registry.recall(config.state("catalog.json"));
+        tracing::debug!("{recalled} containers still run where the last run left them");
         let backends = outside::open(&config.registry, &owner)?;
         let names = Names::new(registry.clone(), &config.dns)?;
         let deploy = DeploySettings {
@@ -86,24 +98,16 @@ impl Daemon {
             tasks: tasks.clone(),
             name_servers: names.for_apps(),
         };
-        let control = Control::new(Parts {
+        let base = Base {
+            owner,
+            deploy,
             store: store.clone(),
-            repos: Repos::new(repo_settings(config, tasks.clone(), proxies)?)?,
             runtime: runtime.clone(),
             registry: registry.clone(),
-            router: router.clone(),
-            builder: Builder::new(runtime.clone(), build_settings(config, &owner)),
-            deployer: Deployer::new(runtime.clone(), deploy),
-            issuer: Arc::new(AcmeIssuer::new(
-                router.challenges().clone(),
-                router.certificates().clone(),
-            )),
-            addons: Catalog::load(&config.state("addons"), &sarsen_control::nouns())?,
-            plugins: Plugins::new(&plugin_settings(config, listeners, tasks.clone())?)?,
             tasks: tasks.clone(),
             shutdown: shutdown.clone(),
-            settings: control_settings(config, owner, listeners)?,
-        });
+        };
+        let control = Control::new(parts(premises, base, front)?);
         if let Err(failure) = control.settle().await {
             bail!("cannot settle what the last run left behind: {failure}");
         }
@@ -113,7 +117,6 @@ impl Daemon {
             store,
             runtime,
             registry,
-            router,
             control,
             consul,
             tasks,
@@ -161,6 +164,57 @@ fn token(path: &Path) -> Result<Secret<String>> {
     Ok(Secret::new(token.to_owned()))
 }
 
+/// What the parts of control are made of.
+struct Base {
+    owner: String,
+    deploy: DeploySettings,
+    store: Store,
+    runtime: Runtime,
+    registry: Registry,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+fn parts(premises: &Premises<'_>, base: Base, front: &Front) -> Result<Parts> {
+    let &Premises {
+        config,
+        program,
+        proxies,
+        ..
+    } = premises;
+    let Base {
+        owner,
+        deploy,
+        store,
+        runtime,
+        registry,
+        tasks,
+        shutdown,
+    } = base;
+    let router = &front.router;
+    let env = proxies.to_owned();
+    let repos = repo_settings(config, program.binary(), tasks.clone(), env);
+    Ok(Parts {
+        store,
+        repos: Repos::new(repos)?,
+        registry,
+        router: router.clone(),
+        router_ports: front.ports.clone(),
+        builder: Builder::new(runtime.clone(), build_settings(config, &owner)),
+        deployer: Deployer::new(runtime.clone(), deploy),
+        runtime,
+        issuer: Arc::new(AcmeIssuer::new(
+            router.challenges().clone(),
+            router.certificates().clone(),
+        )),
+        addons: Catalog::load(&config.state("addons"), &sarsen_control::nouns())?,
+        plugins: Plugins::new(&plugin_settings(premises, tasks.clone()))?,
+        tasks,
+        shutdown,
+        settings: control_settings(premises, owner),
+    })
+}
+
 /// The folders of a Dokku that nobody has taken over are not written to.
 async fn refuse_foreign_dokku(store: &Store, config: &Config) -> Result<()> {
     let properties = store.properties();
@@ -203,16 +257,13 @@ async fn seed(store: &Store, config: &Config) -> Result<()> {
     Ok(())
 }
 
-fn control_settings(
-    config: &Config,
-    owner: String,
-    listeners: &Listeners,
-) -> Result<ControlSettings> {
+fn control_settings(premises: &Premises<'_>, owner: String) -> ControlSettings {
+    let (config, listeners) = (premises.config, premises.listeners);
     let address = listeners.http_address;
-    Ok(ControlSettings {
+    ControlSettings {
         access_log: access_log_path(config),
         owner,
-        binary: std::env::current_exe().context("cannot find our own executable")?,
+        binary: premises.program.binary().to_owned(),
         data_dir: config.data_dir.clone(),
         dokku_root: config.dokku_root(),
         dokku_lib_root: config.dokku_lib_root(),
@@ -245,7 +296,7 @@ fn control_settings(
             email: config.acme.email.clone(),
             ca_root: config.acme.ca_root.clone(),
         },
-    })
+    }
 }
 
 /// Where people find the dashboard: by its own name, or on loopback.
@@ -294,13 +345,14 @@ fn dokku_owner(config: &Config) -> Option<(u32, u32)> {
 
 pub(crate) fn repo_settings(
     config: &Config,
+    binary: &Path,
     tasks: TaskTracker,
     env: Vec<(String, String)>,
-) -> Result<RepoSettings> {
-    Ok(RepoSettings {
+) -> RepoSettings {
+    RepoSettings {
         root: config.dokku_root(),
         work: Some(config.data_dir.clone()),
-        hook_binary: std::env::current_exe().context("cannot find our own executable")?,
+        hook_binary: binary.to_owned(),
         hooks: Some(config.state("hooks")),
         max_pack_bytes: config.ssh.max_push.0,
         submodules: SubmodulePolicy {
@@ -311,27 +363,24 @@ pub(crate) fn repo_settings(
             env,
         },
         tasks,
-    })
+    }
 }
 
-fn plugin_settings(
-    config: &Config,
-    listeners: &Listeners,
-    tasks: TaskTracker,
-) -> Result<PluginSettings> {
+fn plugin_settings(premises: &Premises<'_>, tasks: TaskTracker) -> PluginSettings {
+    let (config, listeners) = (premises.config, premises.listeners);
     let mut engine = std::ffi::OsString::from("unix://");
     engine.push(&config.docker.socket);
-    Ok(PluginSettings {
+    PluginSettings {
         root: config.dokku_lib_root().join("plugins"),
         lib_root: config.dokku_lib_root(),
         dokku_root: config.dokku_root(),
         socket: listeners.socket_path.clone(),
-        binary: std::env::current_exe().context("cannot find our own executable")?,
+        binary: premises.program.binary().to_owned(),
         stack_image: config.build.stack_image.clone(),
         env: vec![("DOCKER_HOST".into(), engine)],
         trigger_time_limit: TRIGGER_LIMIT,
         tasks,
-    })
+    }
 }
 
 fn build_settings(config: &Config, owner: &str) -> BuildSettings {
@@ -350,7 +399,7 @@ fn build_settings(config: &Config, owner: &str) -> BuildSettings {
     }
 }
 
-fn router_settings(config: &Config) -> Result<RouterSettings> {
+pub(super) fn router_settings(config: &Config) -> Result<RouterSettings> {
     let http = &config.http;
     let access_log = access_log(config)?;
     Ok(RouterSettings {

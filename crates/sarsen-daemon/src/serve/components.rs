@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,7 @@ pub(super) struct Components {
     shutdown: CancellationToken,
     at_work: AtWork,
     ends: (mpsc::Sender<&'static str>, mpsc::Receiver<&'static str>),
+    handles: Vec<AbortHandle>,
 }
 
 type AtWork = Arc<Mutex<BTreeMap<&'static str, usize>>>;
@@ -35,6 +37,7 @@ impl Components {
             shutdown,
             at_work: AtWork::default(),
             ends: mpsc::channel(MOST),
+            handles: Vec::new(),
         }
     }
 
@@ -52,10 +55,16 @@ impl Components {
             at_work: Arc::clone(&self.at_work),
             ends: self.ends.0.clone(),
         };
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             let _farewell = farewell;
             part.await;
         });
+        self.handles.push(task.abort_handle());
+    }
+
+    /// Ends all where they are.
+    pub(super) fn abort(&self) {
+        self.handles.iter().for_each(AbortHandle::abort);
     }
 
     /// The first part that ends although nobody asked it to.
@@ -112,6 +121,15 @@ mod tests {
         assert_eq!(components.first_end().await, "broken");
         assert_eq!(components.at_work(), ["patient"]);
         shutdown.cancel();
+        components.wait().await;
+        assert!(components.at_work().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_does_not_end_is_ended() {
+        let mut components = Components::new(CancellationToken::new());
+        components.start("stubborn", std::future::pending());
+        components.abort();
         components.wait().await;
         assert!(components.at_work().is_empty());
     }

@@ -1,9 +1,10 @@
 //! Every socket that the daemon listens on, opened before anything is served.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixStream as Way;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -11,18 +12,19 @@ use nix::sys::stat::{Mode as Mask, umask};
 use nix::unistd::Group;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use super::handed::Handed;
+use super::handed::{Handed, HandedListener, Opener};
+use super::passing;
 use crate::config::{Config, ConsulConfig, ControlConfig};
 
-/// The open sockets.
+/// The open sockets. They stay open while those who serve them change.
 pub(super) struct Listeners {
-    pub(super) ssh: Vec<TcpListener>,
-    pub(super) http: Vec<TcpListener>,
-    pub(super) https: Vec<TcpListener>,
-    pub(super) web: Vec<TcpListener>,
-    pub(super) consul: Option<TcpListener>,
-    pub(super) control: UnixListener,
-    pub(super) socket_file: SocketFile,
+    pub(super) ssh: Door,
+    pub(super) http: Door,
+    pub(super) https: Door,
+    pub(super) web: Door,
+    pub(super) consul: Option<std::net::TcpListener>,
+    control: std::os::unix::net::UnixListener,
+    socket_file: SocketFile,
     /// Where the control socket is reached.
     pub(super) socket_path: PathBuf,
     /// The main address of each.
@@ -32,35 +34,43 @@ pub(super) struct Listeners {
     pub(super) web_address: Option<SocketAddr>,
 }
 
-/// The control socket's file: removed with this, unless it is the service manager's.
-pub(super) struct SocketFile(Option<PathBuf>);
+/// The listeners of one kind.
+pub(super) struct Door(Vec<HandedListener>);
+
+/// The control socket's file: removed with this, unless it is the service manager's or was passed on.
+struct SocketFile(Option<PathBuf>);
 
 impl Listeners {
     /// Takes what was handed over, opens the rest.
     pub(super) async fn open(config: &Config, handed: Handed) -> Result<Self> {
-        let ssh = tcp("ssh.listen", handed.ssh, &config.ssh.listen).await?;
-        let http = tcp("http.listen", handed.http, &config.http.listen).await?;
-        let https = tcp("https.listen", handed.https, &config.https.listen).await?;
-        let web = tcp("web.listen", handed.web, config.web.listen.as_slice()).await?;
-        let consul = consul(&config.consul).await?;
+        let ssh = Door::open("ssh.listen", handed.ssh, &config.ssh.listen).await?;
+        let http = Door::open("http.listen", handed.http, &config.http.listen).await?;
+        let https = Door::open("https.listen", handed.https, &config.https.listen).await?;
+        let web = Door::open("web.listen", handed.web, config.web.listen.as_slice()).await?;
+        let consul = consul(&config.consul, handed.consul).await?;
         let mut socket_path = config.control.socket.clone();
         let (control, socket_file) = match handed.control {
-            Some(listener) => {
+            Some((listener, Opener::ServiceManager)) => {
                 if let Some(path) = listener.local_addr()?.as_pathname() {
                     path.clone_into(&mut socket_path);
                 }
-                (UnixListener::from_std(listener)?, SocketFile(None))
+                (listener, SocketFile(None))
             }
-            None => control(&config.control).await?,
+            Some((listener, Opener::Daemon)) if is_at(&listener, &socket_path) => {
+                (listener, SocketFile(Some(socket_path.clone())))
+            }
+            other => {
+                remove_earlier(other)?;
+                let (listener, file) = control(&config.control).await?;
+                (listener.into_std()?, file)
+            }
         };
-        let first =
-            |listeners: &[TcpListener]| listeners.first().map(TcpListener::local_addr).transpose();
-        let (ssh_address, http_address) = (first(&ssh)?, first(&http)?);
+        let (ssh_address, http_address) = (ssh.address()?, http.address()?);
         Ok(Self {
             ssh_address: ssh_address.context("ssh.listen is empty")?,
             http_address: http_address.context("http.listen is empty")?,
-            https_address: first(&https)?,
-            web_address: first(&web)?,
+            https_address: https.address()?,
+            web_address: web.address()?,
             ssh,
             http,
             https,
@@ -70,6 +80,45 @@ impl Listeners {
             socket_file,
             socket_path,
         })
+    }
+
+    /// The control socket, to be served.
+    pub(super) fn control(&self) -> io::Result<UnixListener> {
+        UnixListener::from_std(self.control.try_clone()?)
+    }
+
+    /// The port of the Consul API, to be served.
+    pub(super) fn consul(&self) -> io::Result<Option<TcpListener>> {
+        let share = |listener: &std::net::TcpListener| TcpListener::from_std(listener.try_clone()?);
+        self.consul.as_ref().map(share).transpose()
+    }
+
+    /// Sends every socket to the next daemon.
+    pub(super) fn pass_on(&self, way: &Way) -> io::Result<()> {
+        let doors = [
+            ("ssh", &self.ssh),
+            ("http", &self.http),
+            ("https", &self.https),
+            ("web", &self.web),
+        ];
+        for (name, door) in doors {
+            for (listener, opener) in &door.0 {
+                passing::send(way, &opener.name(name), listener)?;
+            }
+        }
+        if let Some(listener) = &self.consul {
+            passing::send(way, &Opener::Daemon.name("consul"), listener)?;
+        }
+        let opener = match self.socket_file.0 {
+            Some(_) => Opener::Daemon,
+            None => Opener::ServiceManager,
+        };
+        passing::send(way, &opener.name("control"), &self.control)
+    }
+
+    /// The next daemon serves them all: ours are closed, and nothing is cleared away.
+    pub(super) fn give_up(mut self) {
+        self.socket_file.0 = None;
     }
 }
 
@@ -82,33 +131,89 @@ impl Drop for SocketFile {
     }
 }
 
-async fn tcp(
-    key: &str,
-    handed: Vec<std::net::TcpListener>,
-    addresses: &[SocketAddr],
-) -> Result<Vec<TcpListener>> {
-    let mut listeners = Vec::new();
-    for listener in handed {
-        let address = listener.local_addr()?;
-        if !addresses.contains(&address) {
-            tracing::warn!(
-                "listening on {address}, where the service manager says, whatever {key} says"
-            );
+impl Door {
+    async fn open(
+        key: &str,
+        handed: Vec<HandedListener>,
+        addresses: &[SocketAddr],
+    ) -> Result<Self> {
+        let (mut listeners, mut earlier) = (Vec::new(), Vec::new());
+        for (listener, opener) in handed {
+            let address = listener.local_addr()?;
+            if opener == Opener::Daemon {
+                earlier.push((listener, address));
+                continue;
+            }
+            if !addresses.contains(&address) {
+                tracing::warn!(
+                    "listening on {address}, where the service manager says, whatever {key} says"
+                );
+            }
+            listeners.push((listener, opener));
         }
-        listeners.push(TcpListener::from_std(listener)?);
+        if !listeners.is_empty() {
+            return Ok(Self(listeners));
+        }
+        for address in addresses {
+            let known = earlier
+                .iter()
+                .position(|(_, known)| is_same(known, address));
+            let listener = match known {
+                Some(place) => earlier.swap_remove(place).0,
+                None => {
+                    let bound = TcpListener::bind(address).await;
+                    let bound =
+                        bound.with_context(|| format!("cannot listen on {address} ({key})"))?;
+                    bound.into_std()?
+                }
+            };
+            listeners.push((listener, Opener::Daemon));
+        }
+        Ok(Self(listeners))
     }
-    if !listeners.is_empty() {
-        return Ok(listeners);
+
+    fn address(&self) -> io::Result<Option<SocketAddr>> {
+        let first = self.0.first();
+        first.map(|(listener, _)| listener.local_addr()).transpose()
     }
-    for address in addresses {
-        let bound = TcpListener::bind(address).await;
-        listeners.push(bound.with_context(|| format!("cannot listen on {address} ({key})"))?);
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
-    Ok(listeners)
+
+    /// The listeners, to be served.
+    pub(super) fn listeners(&self) -> io::Result<Vec<TcpListener>> {
+        let share = |(listener, _): &HandedListener| TcpListener::from_std(listener.try_clone()?);
+        self.0.iter().map(share).collect()
+    }
+}
+
+// Port 0 stands for any.
+fn is_same(known: &SocketAddr, wanted: &SocketAddr) -> bool {
+    known.ip() == wanted.ip() && [0, known.port()].contains(&wanted.port())
+}
+
+fn is_at(listener: &std::os::unix::net::UnixListener, path: &Path) -> bool {
+    let address = listener.local_addr();
+    address.is_ok_and(|address| address.as_pathname() == Some(path))
+}
+
+// The configuration names another place for the control socket than it did.
+fn remove_earlier(handed: Option<(std::os::unix::net::UnixListener, Opener)>) -> io::Result<()> {
+    let Some((listener, _)) = handed else {
+        return Ok(());
+    };
+    if let Some(path) = listener.local_addr()?.as_pathname() {
+        fs::remove_file(path).ok();
+    }
+    Ok(())
 }
 
 /// A port that Consul itself may have on this machine is not worth a daemon that does not start.
-async fn consul(config: &ConsulConfig) -> Result<Option<TcpListener>> {
+async fn consul(
+    config: &ConsulConfig,
+    handed: Option<std::net::TcpListener>,
+) -> Result<Option<std::net::TcpListener>> {
     let Some(address) = config.listen else {
         return Ok(None);
     };
@@ -117,8 +222,13 @@ async fn consul(config: &ConsulConfig) -> Result<Option<TcpListener>> {
             "consul.listen = {address} is open to others: set consul.token_file, or listen on 127.0.0.1"
         );
     }
+    if let Some(handed) = handed
+        && is_same(&handed.local_addr()?, &address)
+    {
+        return Ok(Some(handed));
+    }
     match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
+        Ok(listener) => Ok(Some(listener.into_std()?)),
         Err(error) if error.kind() == ErrorKind::AddrInUse && address == ConsulConfig::USUAL => {
             tracing::warn!(
                 "{address} is taken, perhaps by a Consul: there is no Consul API here (consul.listen)"
@@ -232,13 +342,36 @@ mod tests {
     async fn a_taken_port_is_named_with_its_setting() {
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = taken.local_addr().unwrap();
-        let error = tcp("http.listen", Vec::new(), &[address])
+        let error = Door::open("http.listen", Vec::new(), &[address])
             .await
-            .unwrap_err();
+            .err()
+            .unwrap();
         let text = format!("{error:#}");
         assert!(
             text.contains(&format!("cannot listen on {address} (http.listen)")),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_daemon_opened_is_taken_where_it_is_still_wanted() {
+        let open = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (stays, goes) = (open(), open());
+        let (kept, closed) = (stays.local_addr().unwrap(), goes.local_addr().unwrap());
+        let handed = vec![(goes, Opener::Daemon), (stays, Opener::Daemon)];
+        let wanted = [kept, ([127, 0, 0, 1], 0).into()];
+        let door = Door::open("http.listen", handed, &wanted[..1])
+            .await
+            .unwrap();
+        assert_eq!(door.address().unwrap(), Some(kept));
+        assert_eq!(door.len(), 1);
+        assert!(std::net::TcpStream::connect(kept).is_ok());
+        assert!(std::net::TcpStream::connect(closed).is_err());
+        // The service manager is always right.
+        let given = open();
+        let address = given.local_addr().unwrap();
+        let handed = vec![(given, Opener::ServiceManager)];
+        let door = Door::open("http.listen", handed, &wanted).await.unwrap();
+        assert_eq!((door.len(), door.address().unwrap()), (1, Some(address)));
     }
 }

@@ -129,7 +129,7 @@ fn twenty_deploys_under_load_fail_no_request() {
     world.settles_on("load-shop", &["load-shop.web.1"]);
 }
 
-struct StopOnDrop<'a>(&'a AtomicBool);
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {

@@ -13,11 +13,15 @@
 mod binary;
 mod claim;
 mod community;
+mod cut;
 mod daemon;
+mod echo;
 mod engine;
 mod engine_restart;
 mod folder;
+mod handover;
 mod kill;
+mod last_good;
 mod load;
 mod plugins;
 mod program;

@@ -58,6 +58,7 @@ scripts! {
     policy
     ports
     postdeploy
+    protocols
     rename_and_destroy
     resources
     run

@@ -27,6 +27,7 @@ fn see(book: &mut Book, started: i64, check: Option<CheckSpec>) {
         id: ContainerId::parse("abc").unwrap(),
         started,
         offers: vec![offer(check)],
+        process: None,
         conditions: vec![],
     };
     book.ledger.saw(look, sighting);

@@ -22,6 +22,7 @@ fn sighting(started: i64) -> Sighting {
     Sighting {
         id: id(),
         started,
+        process: None,
         offers: vec![Offer {
             service,
             check: None,
@@ -156,4 +157,41 @@ fn old_tombstones_are_forgotten() {
     ledger.died(&ContainerId::parse("def").unwrap(), 1);
     ledger.died(&id(), TOMBSTONE_LIFE + 2);
     assert_eq!(ledger.tombstones.len(), 1);
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_types,
+    reason = "a process is needed that ends, and nothing here is asynchronous"
+)]
+fn only_the_life_whose_process_is_over_ends() {
+    let mut child = std::process::Command::new("cat")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let loopback = "127.0.0.1".parse().unwrap();
+    let process = FirstProcess::behind(child.id(), loopback);
+    assert!(process.is_some());
+    let mut ledger = Ledger::default();
+    let look = ledger.begin();
+    let watched = Sighting {
+        process,
+        ..sighting(10)
+    };
+    ledger.saw(look, watched);
+    ledger.bury_the_dead();
+    assert!(ledger.is_alive(&id()));
+    assert_eq!(ledger.watched().len(), 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ledger.bury_the_dead();
+    assert!(!ledger.is_alive(&id()));
+    let look = ledger.begin();
+    assert!(
+        !ledger.saw(look, sighting(10)),
+        "the engine tells of it late"
+    );
+    assert!(ledger.saw(look, sighting(11)), "its next life counts");
+    ledger.bury_the_dead();
+    assert!(ledger.is_alive(&id()), "nobody can tell");
 }

@@ -15,6 +15,7 @@ use crate::Registry;
 use crate::check::CheckStatus;
 use crate::ledger::{Condition, Listing, Sighting};
 use crate::metadata::Metadata;
+use crate::process::FirstProcess;
 use crate::rules::{Subject, services_of};
 
 /// So many images are remembered; then all are looked at anew.
@@ -70,10 +71,14 @@ impl Registry {
             image: image.as_deref(),
             tags: &tags,
         };
+        let offers = services_of(subject, &settings.rules, &settings.owner);
+        let mut services = offers.iter().map(|offer| &offer.service);
+        let ours = services.find(|service| service.owner.is_some());
         Ok(Some(Sighting {
             id: info.id.clone(),
             started: info.started_at.as_deref().map_or(0, nanoseconds),
-            offers: services_of(subject, &settings.rules, &settings.owner),
+            process: ours.and_then(|ours| FirstProcess::behind(info.pid, ours.address.ip())),
+            offers,
             conditions: conditions(info),
         }))
     }

@@ -28,10 +28,10 @@ pub(crate) struct Line<'a> {
 struct Quoted<'a>(&'a [u8]);
 
 /// A duration as `12ms`, or nothing.
-struct Millis(Option<Duration>);
+pub(super) struct Millis(pub(super) Option<Duration>);
 
 /// `2026-01-31T23:59:59.123Z`
-struct Stamp(SystemTime);
+pub(super) struct Stamp(pub(super) SystemTime);
 
 impl Line<'_> {
     /// The same as one object of JSON.

@@ -9,6 +9,8 @@ use nix::sys::signal::Signal;
 
 use super::parse::{Line, is_like};
 use super::split;
+use crate::daemon::free_port;
+use crate::echo;
 use crate::program::{Ended, Running, eventually, eventually_within, run};
 use crate::world::World;
 
@@ -31,6 +33,7 @@ impl Stage {
         for (name, value) in [
             ("owner", world.owner.clone()),
             ("http", world.daemon.http.to_string()),
+            ("https", world.daemon.https.to_string()),
             ("port", world.daemon.ssh.to_string()),
             ("root", world.root.path().display().to_string()),
         ] {
@@ -74,6 +77,9 @@ impl Stage {
                     None => block.into_bytes(),
                 }
             }
+            "port" => {
+                self.names.insert(rest, free_port().to_string());
+            }
             "keep" => {
                 self.names.insert(rest, self.last.stdout.trim().to_owned());
             }
@@ -108,6 +114,7 @@ impl Stage {
             "log" => holds(&self.world.daemon.log_text(), rest, &Ended::default()),
             "get" => self.get(rest),
             "containers" => self.containers(rest),
+            "tcp" | "udp" => echoes(verb, rest),
             "prints" => {
                 let (name, text) = split(rest);
                 let output = self.running(name)?.output();
@@ -170,12 +177,16 @@ impl Stage {
             ["git", "as", key, folder, rest @ ..] => world.git_as(key, folder, rest),
             ["git", folder, rest @ ..] => world.git(folder, rest),
             ["push", folder] => world.push_command(folder),
-            ["docker", rest @ ..] => {
-                let mut docker = Command::new("docker");
-                docker.args(rest);
-                docker
+            [program @ ("docker" | "curl"), rest @ ..] => {
+                let mut command = Command::new(program);
+                command.args(rest);
+                command
             }
-            _ => return Err("after $ and ! stands ssh, git, push, sarsen or docker".to_owned()),
+            _ => {
+                return Err(
+                    "after $ and ! stands ssh, git, push, sarsen, docker or curl".to_owned(),
+                );
+            }
         })
     }
 
@@ -227,6 +238,7 @@ impl Stage {
         match rest {
             "killed" => self.world.daemon.kill(),
             "started" => self.world.start(),
+            "handed over" => self.world.daemon.hand_over(),
             "stopped" => {
                 let (code, took) = self.world.daemon.stop();
                 println!(
@@ -237,7 +249,7 @@ impl Stage {
                     return Err(format!("the daemon ended with {code}"));
                 }
             }
-            _ => return Err("daemon killed | started | stopped".to_owned()),
+            _ => return Err("daemon killed | started | stopped | handed over".to_owned()),
         }
         Ok(())
     }
@@ -315,4 +327,19 @@ fn shown(ended: &Ended) -> String {
         "exit code {}\n--- stdout\n{}\n--- stderr\n{}",
         ended.code, ended.stdout, ended.stderr
     )
+}
+
+/// `PORT TEXT`: whoever listens there sends it back.
+fn echoes(protocol: &str, rest: &str) -> Outcome {
+    let (port, text) = split(rest);
+    let port: u16 = port.parse().map_err(|_| "tcp|udp PORT TEXT")?;
+    let answer = match protocol {
+        "tcp" => echo::tcp(port, text.as_bytes()),
+        _ => echo::udp(port, text.as_bytes()),
+    };
+    let answer = answer.map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&answer);
+    (answer == text)
+        .then_some(())
+        .ok_or(format!("the answer is {answer:?}"))
 }
