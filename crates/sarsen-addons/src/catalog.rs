@@ -8,20 +8,36 @@ use sarsen_domain::AddonName;
 
 use crate::{Addon, DefinitionError};
 
-/// Each is a file of its own; nothing else of the program knows them.
-const BUNDLED: [(&str, &str); 3] = [
-    (
-        "plugins/memcached/service.toml",
-        include_str!("../../../plugins/memcached/service.toml"),
-    ),
-    (
-        "plugins/postgres/service.toml",
-        include_str!("../../../plugins/postgres/service.toml"),
-    ),
-    (
-        "plugins/redis/service.toml",
-        include_str!("../../../plugins/redis/service.toml"),
-    ),
+/// A folder of `plugins/`.
+struct Bundled {
+    place: &'static str,
+    text: &'static str,
+    hooks: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! bundled {
+    ($name:literal $(, $hook:literal)*) => {
+        Bundled {
+            place: concat!("plugins/", $name, "/service.toml"),
+            text: include_str!(concat!("../../../plugins/", $name, "/service.toml")),
+            hooks: &[$((
+                $hook,
+                include_str!(concat!("../../../plugins/", $name, "/hooks/", $hook)),
+            )),*],
+        }
+    };
+}
+
+/// Each is a folder of its own; nothing else of the program knows them.
+const BUNDLED: [Bundled; 8] = [
+    bundled!("mariadb"),
+    bundled!("meilisearch", "count", "export", "import"),
+    bundled!("memcached"),
+    bundled!("mongo"),
+    bundled!("mysql"),
+    bundled!("postgres"),
+    bundled!("rabbitmq", "count", "import"),
+    bundled!("redis", "import"),
 ];
 
 /// Addons by name. Cheap to clone.
@@ -31,9 +47,11 @@ pub struct Catalog(Arc<BTreeMap<AddonName, Addon>>);
 impl Catalog {
     /// The bundled addons.
     pub fn bundled() -> Result<Self, DefinitionError> {
-        let addons = BUNDLED
-            .iter()
-            .map(|(place, text)| Addon::parse(place, text));
+        let addons = BUNDLED.iter().map(|one| {
+            let hooks = one.hooks.iter();
+            let hooks = hooks.map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            Addon::parse(one.place, one.text, hooks.collect())
+        });
         let addons = addons.map(|addon| addon.map(|addon| (addon.name.clone(), addon)));
         Ok(Self(Arc::new(addons.collect::<Result<_, _>>()?)))
     }
@@ -45,7 +63,7 @@ impl Catalog {
         for path in definitions(folder)? {
             let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
             let place = path.display().to_string();
-            let addon = Addon::parse(&place, &text)?;
+            let addon = Addon::parse(&place, &text, hooks_beside(&path)?)?;
             if reserved.contains(&addon.name.as_str()) {
                 let problem = format!("name: '{}' is another command's", addon.name);
                 return Err(DefinitionError::Invalid { place, problem });
@@ -87,6 +105,27 @@ fn definitions(folder: &Path) -> Result<Vec<PathBuf>, DefinitionError> {
     Ok(paths)
 }
 
+/// The scripts in the folder `hooks` beside a definition.
+fn hooks_beside(definition: &Path) -> Result<BTreeMap<String, String>, DefinitionError> {
+    let folder = definition.with_file_name("hooks");
+    let mut hooks = BTreeMap::new();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(hooks),
+        Err(error) => return Err(unreadable(&folder)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(unreadable(&folder))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(name) = name.filter(|_| path.is_file()) else {
+            continue;
+        };
+        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+        hooks.insert(name.to_owned(), text);
+    }
+    Ok(hooks)
+}
+
 fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> DefinitionError {
     let path = path.to_owned();
     move |source| DefinitionError::Unreadable {
@@ -103,27 +142,37 @@ mod tests {
     fn the_bundled_ones_can_be_read() {
         let catalog = Catalog::bundled().unwrap();
         let names: Vec<_> = catalog.iter().map(|addon| addon.name.as_str()).collect();
-        assert_eq!(names, ["memcached", "postgres", "redis"]);
+        let expected = [
+            "mariadb",
+            "meilisearch",
+            "memcached",
+            "mongo",
+            "mysql",
+            "postgres",
+            "rabbitmq",
+            "redis",
+        ];
+        assert_eq!(names, expected);
         let variable = |name: &str| catalog.get(name).unwrap().variable.to_string();
         assert_eq!(variable("postgres"), "DATABASE_URL");
         assert_eq!(variable("redis"), "REDIS_URL");
-        assert!(catalog.get("mongo").is_none() && catalog.get("../x").is_none());
+        assert!(catalog.get("oracle").is_none() && catalog.get("../x").is_none());
     }
 
     #[test]
     fn an_installation_has_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("none");
-        assert_eq!(Catalog::load(&missing, &[]).unwrap().iter().count(), 3);
+        assert_eq!(Catalog::load(&missing, &[]).unwrap().iter().count(), 8);
         let put = |name: &str, text: &str| {
             std::fs::create_dir_all(folder.path().join(name)).unwrap();
             std::fs::write(folder.path().join(name).join("service.toml"), text).unwrap();
         };
-        let memcached = BUNDLED[0].1;
+        let memcached = BUNDLED[2].text;
         put("one", &memcached.replace("\"memcached\"", "\"cache\""));
         put("two", &memcached.replace("\"1.6\"", "\"9\""));
         let catalog = Catalog::load(folder.path(), &["apps"]).unwrap();
-        assert_eq!(catalog.iter().count(), 4);
+        assert_eq!(catalog.iter().count(), 9);
         assert_eq!(catalog.get("memcached").unwrap().version, "9");
 
         put(
@@ -132,6 +181,16 @@ mod tests {
         );
         let error = Catalog::load(folder.path(), &["apps"]).unwrap_err();
         assert!(error.to_string().contains("another command's"), "{error}");
+        let hook = "\n[export]\ncommand = [\"{{hooks}}/dump\"]\n";
+        let search = memcached.replace("\"memcached\"", "\"search\"") + hook;
+        put("three", &search);
+        let error = Catalog::load(folder.path(), &[]).unwrap_err().to_string();
+        assert!(error.contains("no file hooks/dump"), "{error}");
+        std::fs::create_dir(folder.path().join("three/hooks")).unwrap();
+        std::fs::write(folder.path().join("three/hooks/dump"), "#!/bin/sh").unwrap();
+        let catalog = Catalog::load(folder.path(), &[]).unwrap();
+        assert!(catalog.get("search").unwrap().exports());
+
         put("three", "name = 1");
         let error = Catalog::load(folder.path(), &[]).unwrap_err().to_string();
         assert!(error.contains("three/service.toml"), "{error}");

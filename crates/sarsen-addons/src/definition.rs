@@ -21,6 +21,8 @@ pub struct Addon {
     pub(crate) ports: Vec<u16>,
     /// Where the data is in the container; none when nothing is kept.
     pub(crate) data: Option<String>,
+    /// Where a folder of the host with more configuration is shown in the container.
+    pub(crate) config: Option<String>,
     /// The config var that a link sets: `REDIS_URL`.
     pub variable: EnvKey,
     pub(crate) url: Template,
@@ -35,6 +37,17 @@ pub struct Addon {
     pub(crate) connect: Vec<Template>,
     pub(crate) export: Option<Transfer>,
     pub(crate) import: Option<Transfer>,
+    pub(crate) check: Option<Check>,
+    /// Scripts that commands name by `{{hooks}}`, by their file names.
+    pub(crate) hooks: BTreeMap<String, String>,
+}
+
+/// A command that prints how many of something the data holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Check {
+    pub(crate) command: Vec<Template>,
+    /// `tables`, `keys`
+    pub counts: String,
 }
 
 /// A command that writes a service's data to standard output, or reads it from standard input.
@@ -43,6 +56,10 @@ pub struct Transfer {
     pub(crate) command: Vec<Template>,
     /// Runs in a container of its own while the service stands still.
     pub(crate) while_stopped: bool,
+    /// What files with such data are called behind the last dot.
+    pub(crate) extension: String,
+    /// Whether the data is compressed as it is.
+    pub(crate) compressed: bool,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +71,7 @@ struct File {
     version: String,
     ports: Vec<u16>,
     data: Option<String>,
+    config: Option<String>,
     variable: String,
     url: String,
     #[serde(default)]
@@ -70,32 +88,58 @@ struct File {
     ready: Vec<String>,
     #[serde(default)]
     connect: Vec<String>,
-    export: Option<TransferTable>,
-    import: Option<TransferTable>,
+    export: Option<ExportTable>,
+    import: Option<ImportTable>,
+    check: Option<CheckTable>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct TransferTable {
+struct ExportTable {
+    command: Vec<String>,
+    #[serde(default = "data")]
+    file: String,
+    #[serde(default)]
+    compressed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ImportTable {
     command: Vec<String>,
     #[serde(default)]
     while_stopped: bool,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CheckTable {
+    command: Vec<String>,
+    counts: String,
+}
+
+fn data() -> String {
+    "data".to_owned()
+}
+
 impl Addon {
-    /// Reads a definition; `place` says in messages where it stands.
-    pub fn parse(place: &str, text: &str) -> Result<Self, DefinitionError> {
+    /// Reads a definition; `place` says in messages where it stands. Its hooks are scripts by their file names.
+    pub fn parse(
+        place: &str,
+        text: &str,
+        hooks: BTreeMap<String, String>,
+    ) -> Result<Self, DefinitionError> {
         let invalid = |problem: String| DefinitionError::Invalid {
             place: place.to_owned(),
             problem,
         };
         let file: File =
             toml::from_str(text).map_err(|error| invalid(error.to_string().trim().to_owned()))?;
-        Self::from_file(file).map_err(invalid)
+        Self::from_file(file, hooks).map_err(invalid)
     }
 
-    fn from_file(file: File) -> Result<Self, String> {
-        let words = Words::of(&file)?;
+    fn from_file(file: File, hooks: BTreeMap<String, String>) -> Result<Self, String> {
+        let words = Words::of(&file, hooks.keys().cloned().collect())?;
         let image = format!("{}:{}", file.image, file.version);
         ImageRef::parse(&image).map_err(|error| format!("image, version: {error}"))?;
         if file.ports.is_empty() || file.ports.contains(&0) {
@@ -108,8 +152,9 @@ impl Addon {
         if file.import.is_some() && file.data.is_none() {
             return Err("import: there is no data folder to import into".to_owned());
         }
-        if let Some(path) = &file.data {
-            absolute("data", path)?;
+        for (field, path) in [("data", &file.data), ("config", &file.config)] {
+            path.as_deref()
+                .map_or(Ok(()), |path| absolute(field, path))?;
         }
         for path in file.files.keys() {
             absolute("files", path)?;
@@ -121,6 +166,7 @@ impl Addon {
             version: file.version,
             ports: file.ports,
             data: file.data,
+            config: file.config,
             variable,
             url: words.open("url", &file.url)?,
             env: words.env("env", &file.env)?,
@@ -133,8 +179,10 @@ impl Addon {
             command: words.argv("command", &file.command)?,
             ready: words.argv("ready", &file.ready)?,
             connect: words.argv("connect", &file.connect)?,
-            export: words.transfer("export", file.export)?,
-            import: words.transfer("import", file.import)?,
+            export: words.export(file.export)?,
+            import: words.import(file.import)?,
+            check: words.check(file.check)?,
+            hooks,
             secrets: words.secrets,
         })
     }
@@ -153,6 +201,37 @@ impl Addon {
     /// New passwords for a service.
     pub fn new_secrets(&self) -> Secrets {
         generate(&self.secrets)
+    }
+
+    /// Whether its services have a password of this name.
+    pub fn has_secret(&self, name: &str) -> bool {
+        self.secrets.iter().any(|secret| secret == name)
+    }
+
+    /// Where the data of services is in their containers; none when nothing is kept.
+    pub fn data_folder(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+
+    /// Whether its services read configuration from a folder of the host.
+    pub fn has_config_folder(&self) -> bool {
+        self.config.is_some()
+    }
+
+    /// The ports that services listen on.
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
+    }
+
+    /// What is counted in services, when something is: `tables`.
+    pub fn counts(&self) -> Option<&str> {
+        self.check.as_ref().map(|check| check.counts.as_str())
+    }
+
+    /// What a file with an export is called behind its first dot, and whether it is yet to be compressed.
+    pub fn export_form(&self) -> Option<(&str, bool)> {
+        let export = self.export.as_ref()?;
+        Some((export.extension.as_str(), !export.compressed))
     }
 
     /// The word before `_URL` of its variable: `REDIS`.
@@ -197,10 +276,11 @@ fn absolute(field: &str, path: &str) -> Result<(), String> {
 /// Reads texts with placeholders.
 struct Words {
     secrets: Vec<String>,
+    hooks: Vec<String>,
 }
 
 impl Words {
-    fn of(file: &File) -> Result<Self, String> {
+    fn of(file: &File, hooks: Vec<String>) -> Result<Self, String> {
         for name in &file.secrets {
             let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             if name.is_empty() || !name.chars().all(legal) || PLAIN.contains(&name.as_str()) {
@@ -213,6 +293,7 @@ impl Words {
         }
         Ok(Self {
             secrets: file.secrets.clone(),
+            hooks,
         })
     }
 
@@ -247,26 +328,66 @@ impl Words {
                     "{field}: {{{{{secret}}}}} would show in the list of processes: put it in env, exec-env or files"
                 ));
             }
+            if let Some(hook) = text.strip_prefix("{{hooks}}/")
+                && !self.hooks.iter().any(|name| name == hook)
+            {
+                let hook = hook.escape_debug();
+                return Err(format!("{field}: there is no file hooks/{hook}"));
+            }
             let known = PLAIN.iter().copied();
             Template::parse(text, known).map_err(|problem| format!("{field}: {problem}"))
         };
         words.iter().map(word).collect()
     }
 
-    fn transfer(
-        &self,
-        field: &str,
-        table: Option<TransferTable>,
-    ) -> Result<Option<Transfer>, String> {
-        let Some(table) = table else { return Ok(None) };
-        if table.command.is_empty() {
+    /// The same where there must be some.
+    fn some_argv(&self, field: &str, words: &[String]) -> Result<Vec<Template>, String> {
+        if words.is_empty() {
             return Err(format!("{field}: the command has no words"));
         }
+        self.argv(field, words)
+    }
+
+    fn export(&self, table: Option<ExportTable>) -> Result<Option<Transfer>, String> {
+        let Some(table) = table else { return Ok(None) };
+        plain_word("export: file", &table.file)?;
         Ok(Some(Transfer {
-            command: self.argv(field, &table.command)?,
-            while_stopped: table.while_stopped,
+            command: self.some_argv("export", &table.command)?,
+            while_stopped: false,
+            extension: table.file,
+            compressed: table.compressed,
         }))
     }
+
+    fn import(&self, table: Option<ImportTable>) -> Result<Option<Transfer>, String> {
+        let Some(table) = table else { return Ok(None) };
+        Ok(Some(Transfer {
+            command: self.some_argv("import", &table.command)?,
+            while_stopped: table.while_stopped,
+            extension: data(),
+            compressed: false,
+        }))
+    }
+
+    fn check(&self, table: Option<CheckTable>) -> Result<Option<Check>, String> {
+        let Some(table) = table else { return Ok(None) };
+        plain_word("check: counts", &table.counts)?;
+        Ok(Some(Check {
+            command: self.some_argv("check", &table.command)?,
+            counts: table.counts,
+        }))
+    }
+}
+
+fn plain_word(field: &str, word: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    if word.is_empty() || word.len() > 16 || !word.chars().all(legal) {
+        return Err(format!(
+            "{field}: '{}' is not one word of lowercase letters and digits",
+            word.escape_debug()
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,24 +3,29 @@
 //! A service is a container on a network of its own, and a volume. Everything but the volume can be made anew at any
 //! time, so whatever is missing or broken is.
 
+mod values;
+
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sarsen_domain::container::label;
-use sarsen_domain::{ContainerId, ContainerName, EnvKey, ImageRef, ServiceName};
+use sarsen_domain::{ContainerId, ContainerName, ImageRef, ServiceName};
 use sarsen_runtime::{
     ContainerInfo, ContainerSpec, ContainerStatus, ExecSpec, LogOptions, NetworkPlace,
     RestartPolicy, Runtime, RuntimeError,
 };
 use tokio::net::TcpStream;
 
-use crate::template::Template;
-use crate::{Addon, AddonError, Secrets};
+use crate::{Addon, AddonError, Secrets, Shape};
+pub(crate) use values::{Values, tar_of};
 
 /// Which service a container belongs to: the id that the caller gave.
 pub(crate) const SERVICE_LABEL: &str = "com.sarsen.service";
+/// What the container was made like.
+const SHAPE_LABEL: &str = "com.sarsen.shape";
 /// How long a server gets to write its data down.
 const GRACE: Duration = Duration::from_secs(60);
 const PIDS: i64 = 4096;
@@ -39,6 +44,8 @@ pub struct Service {
     /// The volume with its data.
     pub volume: String,
     pub secrets: Secrets,
+    /// What people chose for it.
+    pub shape: Shape,
 }
 
 /// Makes services. Cheap to clone.
@@ -46,13 +53,25 @@ pub struct Service {
 pub struct Engine {
     pub(crate) runtime: Runtime,
     pub(crate) owner: String,
+    /// `services/ADDON/SERVICE/config` of it are the folders with more configuration.
+    folder: PathBuf,
 }
 
 impl Engine {
-    /// On this container engine; `owner` is the installation that containers belong to.
-    pub fn new(runtime: Runtime, owner: impl Into<String>) -> Self {
-        let owner = owner.into();
-        Self { runtime, owner }
+    /// On this container engine; `owner` is the installation that containers belong to, and `folder` the host's folder
+    /// of files for services.
+    pub fn new(runtime: Runtime, owner: impl Into<String>, folder: impl Into<PathBuf>) -> Self {
+        Self {
+            runtime,
+            owner: owner.into(),
+            folder: folder.into(),
+        }
+    }
+
+    /// The host's folder of a service.
+    pub fn folder(&self, addon: &Addon, service: &Service) -> PathBuf {
+        let (addon, name) = (addon.name.as_str(), service.name.as_str());
+        self.folder.join("services").join(addon).join(name)
     }
 
     /// Whether an image is on this host.
@@ -96,20 +115,33 @@ impl Engine {
     /// Makes the service run: whatever of it is missing is made, and its container is started. Its image must be there.
     pub async fn up(&self, addon: &Addon, service: &Service) -> Result<ContainerId, AddonError> {
         self.ensure_network(addon, service).await?;
+        if addon.config.is_some() {
+            make_folder(&self.folder(addon, service).join("config")).await?;
+        }
         if addon.data.is_some() {
             let labels = self.labels(addon, service).into_iter().collect::<Vec<_>>();
             let volume = self.runtime.ensure_volume(&service.volume, &labels);
             volume.await?;
         }
         match self.namesake(addon, service).await? {
-            Some(info) if is_of(&info, service) => match self.runtime.start(&info.id).await {
-                Ok(()) => return Ok(info.id),
-                Err(error @ RuntimeError::Unreachable(_)) => return Err(error.into()),
-                Err(error) => {
-                    tracing::warn!(container.id = %info.id, %error, "{} does not start and is made anew", info.name);
-                    self.runtime.remove(&info.id).await?;
+            Some(info) if is_of(&info, service) && self.is_as_wanted(addon, service, &info)? => {
+                match self.runtime.start(&info.id).await {
+                    Ok(()) => {
+                        self.join_late(service, &info.id).await?;
+                        return Ok(info.id);
+                    }
+                    Err(error @ RuntimeError::Unreachable(_)) => return Err(error.into()),
+                    Err(error) => {
+                        tracing::warn!(container.id = %info.id, %error, "{} does not start and is made anew", info.name);
+                        self.runtime.remove(&info.id).await?;
+                    }
                 }
-            },
+            }
+            // Something else was chosen for it since.
+            Some(info) if is_of(&info, service) => {
+                self.runtime.stop(&info.id, GRACE).await?;
+                self.runtime.remove(&info.id).await?;
+            }
             // Of a service that had the name before.
             Some(info) => self.runtime.remove(&info.id).await?,
             None => {}
@@ -169,6 +201,15 @@ impl Engine {
         Ok(())
     }
 
+    /// Stops the service's container and removes it; the data stays.
+    pub async fn down(&self, addon: &Addon, service: &Service) -> Result<(), AddonError> {
+        if let Some(info) = self.find(addon, service).await? {
+            self.runtime.stop(&info.id, GRACE).await?;
+            self.runtime.remove(&info.id).await?;
+        }
+        Ok(())
+    }
+
     /// Removes the service, data and all. What is gone already is fine.
     pub async fn remove(&self, addon: &Addon, service: &Service) -> Result<(), AddonError> {
         let found = match self.find(addon, service).await {
@@ -180,6 +221,7 @@ impl Engine {
             self.runtime.remove(&info.id).await?;
         }
         self.remove_volume(service).await?;
+        remove_folder(&self.folder(addon, service)).await?;
         let network = format!("sarsen.{}.{}", addon.name, service.name);
         Ok(self.runtime.remove_network(&network).await?)
     }
@@ -212,12 +254,13 @@ impl Engine {
         let spec = self.spec(addon, service)?;
         let id = self.runtime.create(&spec).await?;
         let started = async {
-            if !addon.files.is_empty() {
+            if !(addon.files.is_empty() && addon.hooks.is_empty()) {
                 let files = tar_of(addon, &Values::of(addon, service))?;
                 let files = Box::pin(stream::iter([Ok(files)]));
                 self.runtime.upload(&id, "/", files).await?;
             }
-            self.runtime.start(&id).await
+            self.runtime.start(&id).await?;
+            self.join_late(service, &id).await
         };
         if let Err(error) = started.await {
             if let Err(error) = self.runtime.remove(&id).await {
@@ -226,6 +269,23 @@ impl Engine {
             return Err(error.into());
         }
         Ok(id)
+    }
+
+    async fn join_late(&self, service: &Service, id: &ContainerId) -> Result<(), RuntimeError> {
+        for network in &service.shape.late_networks {
+            self.runtime.connect_network(id, network, &[]).await?;
+        }
+        Ok(())
+    }
+
+    fn is_as_wanted(
+        &self,
+        addon: &Addon,
+        service: &Service,
+        info: &ContainerInfo,
+    ) -> Result<bool, AddonError> {
+        let wanted = self.spec(addon, service)?;
+        Ok(info.labels.get(SHAPE_LABEL) == wanted.labels.get(SHAPE_LABEL))
     }
 
     fn spec(&self, addon: &Addon, service: &Service) -> Result<ContainerSpec, AddonError> {
@@ -241,17 +301,31 @@ impl Engine {
             network: format!("sarsen.{}.{}", addon.name, service.name),
             aliases: vec![addon.host(&service.name)],
         });
+        service.shape.apply(&mut spec);
+        spec.flags.network_aliases = vec![addon.host(&service.name)];
+        let shape = service.shape.describe(&spec);
+        spec.labels.insert(SHAPE_LABEL.to_owned(), shape);
         Ok(spec)
     }
 
     /// What every container with the service's data has.
     pub(crate) fn basis(&self, addon: &Addon, service: &Service) -> ContainerSpec {
-        let bind = |data: &String| format!("{}:{data}", service.volume);
+        let data = addon.data.iter();
+        let data = data.map(|data| format!("{}:{data}", service.volume));
+        let folder = self.folder(addon, service);
+        let config = addon.config.iter();
+        let config = config.map(|config| format!("{}/config:{config}:ro", folder.display()));
+        let mut env = Values::of(addon, service).env(&addon.env);
+        for line in &service.shape.env {
+            let key = line.split('=').next().unwrap_or_default();
+            env.retain(|own| own.split('=').next() != Some(key));
+            env.push(line.clone());
+        }
         ContainerSpec {
             image: service.image.to_string(),
-            env: Values::of(addon, service).env(&addon.env),
+            env,
             labels: self.labels(addon, service),
-            binds: addon.data.iter().map(bind).collect(),
+            binds: data.chain(config).collect(),
             pids_limit: Some(PIDS),
             drop_capabilities: true,
             no_new_privileges: true,
@@ -260,7 +334,7 @@ impl Engine {
         }
     }
 
-    fn labels(&self, addon: &Addon, service: &Service) -> BTreeMap<String, String> {
+    pub(crate) fn labels(&self, addon: &Addon, service: &Service) -> BTreeMap<String, String> {
         [
             (label::DOKKU, "service".to_owned()),
             ("dokku.service", addon.name.to_string()),
@@ -302,7 +376,7 @@ impl Engine {
         Ok(self.runtime.exec_exit_code(&exec.id).await? == 0)
     }
 
-    async fn last_lines(&self, id: &ContainerId) -> String {
+    pub(crate) async fn last_lines(&self, id: &ContainerId) -> String {
         let options = LogOptions {
             tail: Some(LOG_LINES),
             ..LogOptions::default()
@@ -318,71 +392,30 @@ impl Engine {
     }
 }
 
-/// What placeholders stand for.
-pub(crate) struct Values {
-    host: String,
-    port: String,
-    name: String,
-    database: String,
-    secrets: Secrets,
-}
-
-impl Values {
-    pub(crate) fn of(addon: &Addon, service: &Service) -> Self {
-        let port = addon.ports.first().copied().unwrap_or_default();
-        Self {
-            host: addon.host(&service.name),
-            port: port.to_string(),
-            name: service.name.to_string(),
-            database: service.name.as_str().replace('-', "_"),
-            secrets: service.secrets.clone(),
-        }
-    }
-
-    pub(crate) fn fill(&self, template: &Template) -> String {
-        let plain = [
-            ("host", self.host.as_str()),
-            ("port", self.port.as_str()),
-            ("name", self.name.as_str()),
-            ("database", self.database.as_str()),
-        ];
-        let secrets = self.secrets.iter();
-        let secrets = secrets.map(|(name, value)| (name.as_str(), value.expose().as_str()));
-        template.fill(&plain.into_iter().chain(secrets).collect())
-    }
-
-    /// `KEY=value`
-    pub(crate) fn env(&self, vars: &BTreeMap<EnvKey, Template>) -> Vec<String> {
-        let vars = vars.iter();
-        vars.map(|(key, value)| format!("{key}={}", self.fill(value)))
-            .collect()
-    }
-}
-
 fn container_name(addon: &Addon, service: &Service) -> Result<ContainerName, AddonError> {
     let name = format!("dokku.{}.{}", addon.name, service.name);
     Ok(ContainerName::parse(&name)?)
 }
 
-fn is_of(info: &ContainerInfo, service: &Service) -> bool {
-    info.labels.get(SERVICE_LABEL) == Some(&service.id.to_string())
+/// Made for the server in the container to read, whoever that is there.
+async fn make_folder(path: &Path) -> Result<(), AddonError> {
+    let made = tokio::fs::create_dir_all(path).await;
+    made.map_err(|error| unusable(path, &error))
 }
 
-/// The addon's files, readable for whoever the server becomes.
-fn tar_of(addon: &Addon, values: &Values) -> Result<Bytes, RuntimeError> {
-    let mut tar = tar::Builder::new(Vec::new());
-    for (path, content) in &addon.files {
-        let content = values.fill(content);
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o444);
-        header.set_size(content.len() as u64);
-        let path = path.trim_start_matches('/');
-        let packed = tar.append_data(&mut header, path, content.as_bytes());
-        packed.map_err(|error| RuntimeError::Engine(format!("cannot pack {path}: {error}")))?;
+async fn remove_folder(path: &Path) -> Result<(), AddonError> {
+    match tokio::fs::remove_dir_all(path).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(path, &error)),
+        _ => Ok(()),
     }
-    let bytes = tar.into_inner();
-    let bytes = bytes.map_err(|error| RuntimeError::Engine(format!("cannot pack: {error}")))?;
-    Ok(bytes.into())
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> AddonError {
+    AddonError::Unsupported(format!("Cannot use {}: {error}", path.display()))
+}
+
+fn is_of(info: &ContainerInfo, service: &Service) -> bool {
+    info.labels.get(SERVICE_LABEL) == Some(&service.id.to_string())
 }
 
 #[cfg(test)]

@@ -65,6 +65,27 @@ pub enum AddonError {
     /// A command needs a service that runs.
     #[error("Service {0} is not running: start it first")]
     NotRunning(String),
+    /// A command in a service failed.
+    #[error("{what} failed with exit code {code}: {output}")]
+    Failed {
+        /// What was to be done.
+        what: &'static str,
+        /// The command's exit code.
+        code: i64,
+        /// The last it said.
+        output: String,
+    },
+    /// A file cannot be read, written or moved.
+    #[error("{what}: {source}")]
+    File {
+        /// What was to be done.
+        what: String,
+        /// Why it cannot be.
+        source: std::io::Error,
+    },
+    /// A storage refuses, or does not answer.
+    #[error("{0}")]
+    Storage(String),
     /// An import needs a copy of what it replaces, or the addon has no such command.
     #[error("{0}")]
     Unsupported(String),

@@ -10,7 +10,7 @@ use sarsen_domain::Secret;
 pub type Secrets = BTreeMap<String, Secret<String>>;
 
 /// The placeholders that are no secrets.
-pub(crate) const PLAIN: [&str; 4] = ["name", "host", "port", "database"];
+pub(crate) const PLAIN: [&str; 5] = ["name", "host", "port", "database", "hooks"];
 
 const SECRET_LENGTH: usize = 32;
 

@@ -1,10 +1,11 @@
 //! Commands in services: a client's session, a shell, the data out and in.
 
+use futures_util::stream;
 use sarsen_domain::ContainerId;
 use sarsen_domain::container::label;
 use sarsen_runtime::{Attached, Exec, ExecSpec, RestartPolicy, RuntimeError, TtySize};
 
-use crate::engine::Values;
+use crate::engine::{Values, tar_of};
 use crate::template::Template;
 use crate::{Addon, AddonError, Engine, Service};
 
@@ -119,6 +120,7 @@ impl Engine {
         spec.command = Some(words.map(|word| values.fill(word)).collect());
         spec.env.extend(values.env(&addon.exec_env));
         spec.workdir.clone_from(&addon.data);
+        spec.flags.shm_size = service.shape.shm_size;
         spec.stdin = true;
         spec.restart = RestartPolicy::No;
         // Should the daemon end meanwhile, it goes the way of one-off containers whose caller is gone.
@@ -130,6 +132,10 @@ impl Engine {
         }
         let container = self.runtime.create(&spec).await?;
         let streams = async {
+            if !addon.hooks.is_empty() {
+                let files = Box::pin(stream::iter([Ok(tar_of(addon, &values)?)]));
+                self.runtime.upload(&container, "/", files).await?;
+            }
             let streams = self.runtime.attach(&container).await?;
             self.runtime.start(&container).await?;
             Ok::<_, RuntimeError>(streams)

@@ -69,7 +69,11 @@ pub use registry_logins::{RegistryLogins, StoredLogin};
 pub use releases::{NewRelease, ReleaseSummary, Releases};
 pub use routing::{Routing, RoutingWishes, StoredRedirect};
 pub use scope::Scope;
-pub use services::{NewService, ServiceRecord, ServiceState, Services};
+pub use services::{
+    BackupEncryption, BackupRecord, BackupSchedule, BackupSettings, BackupState, BackupTask,
+    DataSize, ExposedPort, NewBackup, NewService, S3Login, SealedText, ServiceBackups,
+    ServiceRecord, ServiceSettings, ServiceState, Services, Verification,
+};
 pub use ssh_keys::SshKeys;
 pub use storage::{NewMount, Storage, StorageEntry, StorageMount};
 pub use store::Store;

@@ -28,6 +28,8 @@ pub(crate) enum Place<'a> {
     GitCredential { host: &'a str },
     /// The passwords of a service.
     Service { id: i64 },
+    /// What people chose for a service.
+    ServiceSettings { id: i64 },
     /// The password of a registry; no app means global.
     Registry {
         app_id: Option<i64>,
@@ -92,6 +94,7 @@ impl Place<'_> {
             Self::HttpAuth { name, .. } => format!("the password of {name}"),
             Self::GitCredential { host } => format!("the password for {host}"),
             Self::Service { .. } => "the passwords of a service".to_owned(),
+            Self::ServiceSettings { .. } => "the settings of a service".to_owned(),
             Self::Registry { server, .. } => format!("the password for {server}"),
             Self::Certificate { .. } => "the key of a certificate".to_owned(),
             Self::AcmeAccount { .. } => "the account at a certificate authority".to_owned(),
@@ -114,6 +117,7 @@ impl fmt::Display for Place<'_> {
             Self::HttpAuth { app_id, name } => write!(f, "sarsen/http-auth/{app_id}/{name}"),
             Self::GitCredential { host } => write!(f, "sarsen/git-credential/{host}"),
             Self::Service { id } => write!(f, "sarsen/service/{id}"),
+            Self::ServiceSettings { id } => write!(f, "sarsen/service-settings/{id}"),
             Self::Registry {
                 app_id: None,
                 server,

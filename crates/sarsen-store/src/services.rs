@@ -1,5 +1,8 @@
 //! Services of addons: what they are made of, what is wanted of them, and which apps are linked to them.
 
+mod backups;
+mod settings;
+
 use std::collections::BTreeMap;
 
 use sarsen_domain::{AddonName, AppName, EnvKey, ImageRef, Secret, ServiceName};
@@ -10,6 +13,13 @@ use crate::config::put;
 use crate::rows::{app_id, is_duplicate, now, parse, parsed};
 use crate::seal::{Place, Sealer};
 use crate::{Conflict, Store, StoreError};
+
+pub use backups::{
+    BackupEncryption, BackupRecord, BackupState, NewBackup, ServiceBackups, Verification,
+};
+pub use settings::{
+    BackupSchedule, BackupSettings, ExposedPort, S3Login, SealedText, ServiceSettings,
+};
 
 /// The services of a [`Store`].
 pub struct Services<'a>(pub(crate) &'a Store);
@@ -24,6 +34,9 @@ pub struct NewService {
     pub volume: String,
     /// Passwords, by the names that the addon gives them.
     pub secrets: BTreeMap<String, Secret<String>>,
+    pub settings: ServiceSettings,
+    /// What is wanted of it; one that is destroyed from the beginning is on trial only.
+    pub state: ServiceState,
 }
 
 /// A service.
@@ -35,8 +48,29 @@ pub struct ServiceRecord {
     pub image: ImageRef,
     pub volume: String,
     pub secrets: BTreeMap<String, Secret<String>>,
+    pub settings: ServiceSettings,
     pub state: ServiceState,
     pub created_at: i64,
+    pub size: Option<DataSize>,
+    /// Due times of backups up to here have been looked after.
+    pub backup_cursor: Option<i64>,
+    /// The same for verifications.
+    pub verify_cursor: Option<i64>,
+}
+
+/// How much a service's data took on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataSize {
+    pub bytes: i64,
+    /// When that was.
+    pub at: i64,
+}
+
+/// What a schedule of a service is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupTask {
+    Backup,
+    Verify,
 }
 
 /// What is wanted of a service.
@@ -74,25 +108,27 @@ impl std::str::FromStr for ServiceState {
 }
 
 impl Services<'_> {
-    /// Writes a service down, wanted running.
+    /// Writes a service down.
     pub async fn create(&self, new: &NewService) -> Result<ServiceRecord, StoreError> {
         let mut tx = self.0.write().await?;
         let created_at = now();
         let id = sqlx::query(
             "INSERT INTO services (addon, name, image, volume, secrets, state, created_at) \
-             VALUES (?, ?, ?, ?, x'', 'running', ?)",
+             VALUES (?, ?, ?, ?, x'', ?, ?)",
         )
         .bind(new.addon.as_str())
         .bind(new.name.as_str())
         .bind(new.image.as_str())
         .bind(&new.volume)
+        .bind(new.state.as_str())
         .bind(created_at)
         .execute(&mut *tx)
         .await
         .map_err(|error| taken(error, &new.name))?
         .last_insert_rowid();
-        sqlx::query("UPDATE services SET secrets = ? WHERE id = ?")
+        sqlx::query("UPDATE services SET secrets = ?, settings = ? WHERE id = ?")
             .bind(sealed(&self.0.sealer, id, &new.secrets)?)
+            .bind(sealed_settings(&self.0.sealer, id, &new.settings)?)
             .bind(id)
             .execute(&mut *tx)
             .await?;
@@ -104,8 +140,12 @@ impl Services<'_> {
             image: new.image.clone(),
             volume: new.volume.clone(),
             secrets: new.secrets.clone(),
-            state: ServiceState::Running,
+            settings: new.settings.clone(),
+            state: new.state,
             created_at,
+            size: None,
+            backup_cursor: None,
+            verify_cursor: None,
         })
     }
 
@@ -170,6 +210,75 @@ impl Services<'_> {
         Ok(())
     }
 
+    /// Replaces what people chose for it.
+    pub async fn set_settings(
+        &self,
+        id: i64,
+        settings: &ServiceSettings,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        sqlx::query("UPDATE services SET settings = ? WHERE id = ?")
+            .bind(sealed_settings(&self.0.sealer, id, settings)?)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Gives it another image and volume, and what people chose with them.
+    pub async fn replace(
+        &self,
+        id: i64,
+        (image, volume): (&ImageRef, &str),
+        settings: &ServiceSettings,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        sqlx::query("UPDATE services SET image = ?, volume = ?, settings = ? WHERE id = ?")
+            .bind(image.as_str())
+            .bind(volume)
+            .bind(sealed_settings(&self.0.sealer, id, settings)?)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes how much its data takes on disk.
+    pub async fn set_size(&self, id: i64, bytes: i64) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        sqlx::query("UPDATE services SET data_bytes = ?, measured_at = ? WHERE id = ?")
+            .bind(bytes)
+            .bind(now())
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Says that no due time up to this one is to be looked after.
+    pub async fn set_cursor(
+        &self,
+        id: i64,
+        task: BackupTask,
+        until: Option<i64>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let statement = match task {
+            BackupTask::Backup => "UPDATE services SET backup_cursor = ? WHERE id = ?",
+            BackupTask::Verify => "UPDATE services SET verify_cursor = ? WHERE id = ?",
+        };
+        sqlx::query(statement)
+            .bind(until)
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Says that it is to be gone, unless apps are linked to it. From here on nobody can link it.
     pub async fn begin_destroy(&self, service: &ServiceRecord) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
@@ -225,6 +334,21 @@ impl Services<'_> {
         Ok(())
     }
 
+    /// Gives an app these config vars, all or none.
+    pub async fn set_vars(
+        &self,
+        app: &AppName,
+        vars: &[(EnvKey, String)],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let app_id = app_id(&mut tx, app).await?;
+        for (key, value) in vars {
+            put(&mut tx, &self.0.sealer, Some(app_id), (key, value)).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Takes a link away, and these config vars of the app; false when there was no link.
     pub async fn unlink(
         &self,
@@ -256,6 +380,8 @@ impl Services<'_> {
         let secrets: BTreeMap<String, String> = serde_json::from_str(&secrets)
             .map_err(|error| StoreError::corrupt("secrets", error))?;
         let secrets = secrets.into_iter();
+        let size: Option<i64> = row.try_get("data_bytes")?;
+        let measured_at: Option<i64> = row.try_get("measured_at")?;
         Ok(ServiceRecord {
             id,
             addon: parsed(row, "addon")?,
@@ -263,9 +389,23 @@ impl Services<'_> {
             image: parsed(row, "image")?,
             volume: row.try_get("volume")?,
             secrets: secrets.map(|(name, value)| (name, value.into())).collect(),
+            settings: self.settings(id, row.try_get("settings")?)?,
             state: parsed(row, "state")?,
             created_at: row.try_get("created_at")?,
+            size: size
+                .zip(measured_at)
+                .map(|(bytes, at)| DataSize { bytes, at }),
+            backup_cursor: row.try_get("backup_cursor")?,
+            verify_cursor: row.try_get("verify_cursor")?,
         })
+    }
+
+    fn settings(&self, id: i64, stored: &[u8]) -> Result<ServiceSettings, StoreError> {
+        if stored.is_empty() {
+            return Ok(ServiceSettings::default());
+        }
+        let text = self.0.sealer.open(&Place::ServiceSettings { id }, stored)?;
+        serde_json::from_str(&text).map_err(|error| StoreError::corrupt("settings", error))
     }
 }
 
@@ -280,6 +420,16 @@ fn sealed(
         .collect();
     let text = serde_json::Value::Object(object).to_string();
     sealer.seal(&Place::Service { id }, &text)
+}
+
+fn sealed_settings(
+    sealer: &Sealer,
+    id: i64,
+    settings: &ServiceSettings,
+) -> Result<Vec<u8>, StoreError> {
+    let text =
+        serde_json::to_string(settings).map_err(|error| StoreError::corrupt("settings", error))?;
+    sealer.seal(&Place::ServiceSettings { id }, &text)
 }
 
 async fn remove_var(

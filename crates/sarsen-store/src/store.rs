@@ -18,8 +18,8 @@ use crate::seal::{Place, Sealer};
 use crate::{
     Access, ApiTokens, Apps, Buildpacks, Builds, ConfigVars, Cron, DockerOptions, Domains, Events,
     Formations, GitCredentials, Imports, Instances, KeyValues, Metrics, PluginRuns, Ports,
-    Properties, Registrations, RegistryLogins, Releases, Routing, SealError, Services, SshKeys,
-    Storage, StoreError, WebSessions, key_file,
+    Properties, Registrations, RegistryLogins, Releases, Routing, SealError, ServiceBackups,
+    Services, SshKeys, Storage, StoreError, WebSessions, key_file,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
@@ -200,6 +200,11 @@ impl Store {
     /// Services of addons, and their links to apps.
     pub fn services(&self) -> Services<'_> {
         Services(self)
+    }
+
+    /// Backups of services.
+    pub fn service_backups(&self) -> ServiceBackups<'_> {
+        ServiceBackups(self)
     }
 
     /// Docker's flags that users gave.

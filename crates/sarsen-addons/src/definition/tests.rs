@@ -15,13 +15,20 @@ secrets = ["password"]
 command = ["serve", "--name", "{{name}}"]
 [env]
 PASSWORD = "{{password}}"
+[export]
+command = ["{{hooks}}/load"]
+file = "sql"
 [import]
 command = ["load"]
 while-stopped = true
+[check]
+command = ["count"]
+counts = "rows"
 "#;
 
 fn parse(text: &str) -> Result<Addon, DefinitionError> {
-    Addon::parse("service.toml", text)
+    let hooks = [("load".to_owned(), "#!/bin/sh\n".to_owned())];
+    Addon::parse("service.toml", text, hooks.into())
 }
 
 #[test]
@@ -29,12 +36,14 @@ fn a_definition_is_read_whole() {
     let addon = parse(GOOD).unwrap();
     assert_eq!(addon.alias(), "STORE");
     assert_eq!(addon.ports, [4000, 4001]);
-    assert!(addon.imports() && !addon.exports() && !addon.connects());
+    assert!(addon.imports() && addon.exports() && !addon.connects());
     let image = |repository, version| addon.image(repository, version).unwrap().to_string();
     assert_eq!(image(None, None), "team/store:1.2");
     assert_eq!(image(Some("mine"), None), "mine:1.2");
     assert_eq!(image(None, Some("2")), "team/store:2");
     assert!(addon.image(None, Some("2; rm")).is_err());
+    assert_eq!(addon.export_form(), Some(("sql", true)));
+    assert_eq!(addon.counts(), Some("rows"));
     let secrets = addon.new_secrets();
     assert_eq!(secrets.keys().collect::<Vec<_>>(), ["password"]);
     let service = ServiceName::parse("x").unwrap();
@@ -84,6 +93,22 @@ fn what_is_wrong_is_said() {
         ),
         ("PASSWORD =", "\"PASS WORD\" =", "env: Invalid key name"),
         ("[\"load\"]", "[]", "import: the command has no words"),
+        ("[\"count\"]", "[]", "check: the command has no words"),
+        (
+            "\"rows\"",
+            "\"table rows\"",
+            "check: counts: 'table rows' is not one word",
+        ),
+        (
+            "\"sql\"",
+            "\"../sql\"",
+            "export: file: '../sql' is not one word",
+        ),
+        (
+            "{{hooks}}/load",
+            "{{hooks}}/save",
+            "export: there is no file hooks/save",
+        ),
         ("title =", "titel =", "unknown field `titel`"),
         (
             "while-stopped = true",

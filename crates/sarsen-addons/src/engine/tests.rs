@@ -6,7 +6,7 @@ use sarsen_runtime::ContainerRuntime;
 use sarsen_runtime::fake::{Behaviour, FakeRuntime, Operation, ScriptedExec};
 
 use super::*;
-use crate::{Catalog, Errand};
+use crate::{Catalog, Errand, Exposed};
 
 const SOON: Duration = Duration::from_millis(300);
 
@@ -15,6 +15,7 @@ struct World {
     engine: Engine,
     addon: Addon,
     service: Service,
+    folder: tempfile::TempDir,
 }
 
 /// The addon's image behaves so.
@@ -23,18 +24,21 @@ fn world(addon: &str, behaviour: Behaviour) -> World {
     let addon = catalog.get(addon).unwrap().clone();
     let image = addon.image(None, None).unwrap();
     let fake = FakeRuntime::new();
+    let folder = tempfile::tempdir().unwrap();
     fake.behave(image.as_str(), behaviour);
     World {
-        engine: Engine::new(Arc::new(fake.clone()), "me"),
+        engine: Engine::new(Arc::new(fake.clone()), "me", folder.path()),
         service: Service {
             id: 7,
             name: ServiceName::parse("my-data").unwrap(),
             image,
             volume: "volume-1".to_owned(),
             secrets: [("password".to_owned(), "s3cret".to_owned().into())].into(),
+            shape: Shape::default(),
         },
         addon,
         fake,
+        folder,
     }
 }
 
@@ -153,7 +157,7 @@ async fn a_container_that_does_not_start_leaves_nothing() {
 async fn somebody_elses_container_is_not_touched() {
     let world = world("redis", Behaviour::default());
     let info = world.up().await.unwrap();
-    let stranger = Engine::new(Arc::new(world.fake.clone()), "you");
+    let stranger = Engine::new(Arc::new(world.fake.clone()), "you", world.folder.path());
     let error = stranger.up(&world.addon, &world.service).await.unwrap_err();
     assert!(matches!(error, AddonError::NameTaken(_)), "{error}");
     let elsewhere = Service {
@@ -257,4 +261,51 @@ async fn a_missing_image_is_named() {
     );
     world.engine.pull(&image).await.unwrap();
     assert!(world.engine.has_image(&image).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_was_chosen_reaches_the_container_and_a_change_makes_it_anew() {
+    let mut world = world("postgres", Behaviour::default());
+    let first = world.up().await.unwrap();
+    let exposed = Exposed {
+        port: 5432,
+        host_ip: None,
+        host_port: 15432,
+    };
+    world.service.shape = Shape {
+        options: vec!["-c".to_owned(), "jit=off".to_owned()],
+        env: vec!["POSTGRES_DB=mine".to_owned(), "TOKEN=t0ken".to_owned()],
+        exposed: vec![exposed],
+        ..Shape::default()
+    };
+    let second = world.up().await.unwrap();
+    assert_ne!(second.id, first.id);
+    assert!(
+        second
+            .command
+            .ends_with(&["-c".to_owned(), "jit=off".to_owned()])
+    );
+    let expected = [
+        "POSTGRES_PASSWORD=s3cret",
+        "POSTGRES_DB=mine",
+        "TOKEN=t0ken",
+    ];
+    assert_eq!(second.env, expected);
+    assert!(!format!("{:?}", second.labels).contains("t0ken"));
+    assert_eq!(world.up().await.unwrap().id, second.id);
+    assert_eq!(world.fake.volumes(), ["volume-1"]);
+}
+
+#[tokio::test]
+async fn configuration_has_a_folder_that_goes_with_the_service() {
+    let world = world("mariadb", Behaviour::default());
+    world.up().await.unwrap();
+    let folder = world.folder.path().join("services/mariadb/my-data");
+    assert!(folder.join("config").is_dir());
+    world
+        .engine
+        .remove(&world.addon, &world.service)
+        .await
+        .unwrap();
+    assert!(!folder.exists());
 }

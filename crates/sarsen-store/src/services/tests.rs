@@ -11,6 +11,11 @@ fn new(name: &str) -> NewService {
         image: ImageRef::parse("redis:7").unwrap(),
         volume: format!("volume-of-{name}"),
         secrets: [("password".to_owned(), "s3cret".to_owned().into())].into(),
+        settings: ServiceSettings {
+            env: vec!["TOKEN=t0ken".to_owned().into()],
+            ..ServiceSettings::default()
+        },
+        state: ServiceState::Running,
     }
 }
 
@@ -25,6 +30,11 @@ async fn a_service_is_kept_with_its_passwords_sealed() {
     let row = row.fetch_one(&mut store.raw().await).await.unwrap();
     let sealed: Vec<u8> = row.get(0);
     assert!(!sealed.windows(6).any(|bytes| bytes == b"s3cret"));
+    let row = sqlx::query("SELECT settings FROM services");
+    let row = row.fetch_one(&mut store.raw().await).await.unwrap();
+    let sealed: Vec<u8> = row.get(0);
+    assert!(!sealed.windows(5).any(|bytes| bytes == b"t0ken"));
+    assert!(!format!("{made:?}").contains("t0ken"));
 
     let error = store.services().create(&new("cache")).await.unwrap_err();
     assert_eq!(error.to_string(), "Service cache already exists");
@@ -108,4 +118,78 @@ async fn links_follow_a_rename_and_go_with_the_app() {
     store.apps().destroy(&app("b")).await.unwrap();
     assert!(services.links(service.id).await.unwrap().is_empty());
     services.begin_destroy(&service).await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_sizes_and_cursors_are_kept() {
+    let store = TestStore::new().await;
+    let services = store.services();
+    let made = services.create(&new("cache")).await.unwrap();
+    assert_eq!(made.size, None);
+    let mut settings = made.settings.clone();
+    settings.backup.keep = Some(3);
+    settings.exposed = vec![ExposedPort {
+        port: 6379,
+        host_ip: None,
+        host_port: 16379,
+    }];
+    services.set_settings(made.id, &settings).await.unwrap();
+    services.set_size(made.id, 4096).await.unwrap();
+    services
+        .set_cursor(made.id, BackupTask::Backup, Some(60))
+        .await
+        .unwrap();
+    let read = services.get(&made.addon, &made.name).await.unwrap();
+    assert_eq!(read.settings, settings);
+    assert_eq!(read.size.unwrap().bytes, 4096);
+    assert_eq!((read.backup_cursor, read.verify_cursor), (Some(60), None));
+
+    let image = ImageRef::parse("redis:8").unwrap();
+    services
+        .replace(made.id, (&image, "other"), &ServiceSettings::default())
+        .await
+        .unwrap();
+    let read = services.get(&made.addon, &made.name).await.unwrap();
+    assert_eq!((read.image, read.volume.as_str()), (image, "other"));
+    assert_eq!(read.settings, ServiceSettings::default());
+}
+
+#[tokio::test]
+async fn backups_outlive_their_service() {
+    let store = TestStore::new().await;
+    let made = store.services().create(&new("cache")).await.unwrap();
+    let backup = NewBackup {
+        addon: made.addon.clone(),
+        service: made.name.clone(),
+        destination: "bucket/prefix".to_owned(),
+        file: "cache.rdb".to_owned(),
+        image: made.image.clone(),
+        encryption: BackupEncryption::Passphrase,
+    };
+    let backups = store.service_backups();
+    let first = backups.begin(&backup).await.unwrap();
+    backups.done(first, 12, Some(3)).await.unwrap();
+    let second = backups.begin(&backup).await.unwrap();
+    backups.abandon().await.unwrap();
+    let outcome = Verification {
+        at: 5,
+        good: true,
+        message: "3 keys".to_owned(),
+    };
+    backups.verified(first, &outcome).await.unwrap();
+    store.services().begin_destroy(&made).await.unwrap();
+    store.services().remove(made.id).await.unwrap();
+
+    let found = backups.of_service(&made.addon, &made.name).await.unwrap();
+    let ids: Vec<_> = found
+        .iter()
+        .map(|backup| (backup.id, backup.state))
+        .collect();
+    let expected = [(second, BackupState::Failed), (first, BackupState::Done)];
+    assert_eq!(ids, expected);
+    assert_eq!(found[1].verified, Some(outcome));
+    assert_eq!((found[1].size_bytes, found[1].counted), (Some(12), Some(3)));
+    backups.remove(second).await.unwrap();
+    assert_eq!(backups.all().await.unwrap().len(), 1);
+    assert!(backups.get(second).await.is_err());
 }

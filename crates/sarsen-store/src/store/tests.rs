@@ -57,6 +57,10 @@ const RELEASED: &[(&str, &str)] = &[
         "8d730e9a92433a73bec85ac9f53f7d84a2b1cec0a484452fb8b474f9e7ca25ab",
     ),
     (
+        "20261122141201_service_settings.sql",
+        "088d010e5fa1b4c7d934ecae57e955cca11fbdbbd97527df78abfd9f1d741cd3",
+    ),
+    (
         "20261122141301_web.sql",
         "68d5c24a1da42b0be2e121a1be76cc8cb4fac1b2d2b18694480d9d002ac4c959",
     ),
