@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{FutureExt, TryStreamExt};
-use sarsen_addons::{Addon, Catalog, Engine, Errand, Service};
+use sarsen_addons::{Addon, Catalog, Engine, Errand, Service, Shape};
 use sarsen_domain::container::label;
 use sarsen_domain::{ContainerId, ServiceName};
 use sarsen_runtime::{
@@ -39,7 +39,8 @@ async fn with_service(addon: &str, test: impl AsyncFnOnce(&World)) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let name = format!("t{:x}-{:x}", std::process::id(), now.subsec_nanos());
     let owner = format!("test-{name}");
-    let engine = Engine::new(runtime.clone(), &owner);
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::new(runtime.clone(), &owner, folder.path());
     let addon = Catalog::bundled().unwrap().get(addon).unwrap().clone();
     let image = addon.image(None, None).unwrap();
     assert!(
@@ -52,6 +53,7 @@ async fn with_service(addon: &str, test: impl AsyncFnOnce(&World)) {
         image,
         volume: format!("sarsen-test-{name}"),
         secrets: addon.new_secrets(),
+        shape: Shape::default(),
     };
     let world = World {
         runtime,
@@ -277,6 +279,70 @@ async fn memcached() {
         let app = world.app().await;
         let version = world.reached_by(&app, "version").await;
         assert!(version.starts_with("VERSION 1."), "{version}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mariadb() {
+    with_service("mariadb", async |world: &World| {
+        world
+            .says("CREATE TABLE t (a text); INSERT INTO t VALUES ('hello');\n")
+            .await;
+        let count = world.engine.count(&world.addon, &world.service).await;
+        assert_eq!(count.unwrap(), Some(1));
+        let size = world.engine.measure(&world.addon, &world.service).await;
+        assert!(size.unwrap().unwrap() > 1 << 20);
+        let dump = world.run(Errand::Export, b"").await;
+        world.says("DROP TABLE t;\n").await;
+        world.run(Errand::Import, &dump).await;
+        assert!(world.says("SELECT a FROM t;\n").await.contains("hello"));
+        let password = world.service.secrets["root-password"].expose();
+        assert!(!world.logs().await.contains(password.as_str()));
+
+        // The password of the URL, over the network, as apps come.
+        let script =
+            "MYSQL_PWD=$1 mariadb -h $2 -u mariadb -N -e 'SELECT a FROM t' $3 2>&1 || true";
+        let name = &world.service.name;
+        let (host, database) = (world.addon.host(name), name.as_str().replace('-', "_"));
+        for (password, prompt) in [
+            (world.service.secrets["password"].expose().as_str(), "hello"),
+            ("wrong", "Access denied"),
+        ] {
+            let words = ["sh", "-c", script, "sh", password, &host, &database];
+            let words = words.map(str::to_owned);
+            let said = world.run(Errand::Enter(&words), b"").await;
+            let said = String::from_utf8(said).unwrap();
+            assert!(said.contains(prompt), "{said}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rabbitmq() {
+    with_service("rabbitmq", async |world: &World| {
+        let ctl = async |words: &[&str]| {
+            let mut line = vec!["rabbitmqctl".to_owned(), "--quiet".to_owned()];
+            line.extend(words.iter().map(|word| (*word).to_owned()));
+            let said = world.run(Errand::Enter(&line), b"").await;
+            String::from_utf8(said).unwrap()
+        };
+        let declare = "rabbit_amqqueue:declare(rabbit_misc:r(<<\"main\">>, queue, <<\"jobs\">>), true, false, [], none, <<\"test\">>).";
+        ctl(&["eval", declare]).await;
+        let count = world.engine.count(&world.addon, &world.service).await;
+        assert_eq!(count.unwrap(), Some(1));
+        let dump = world.run(Errand::Export, b"").await;
+        ctl(&["delete_queue", "--vhost", "main", "jobs"]).await;
+        // Another service's definitions bring another password.
+        let foreign = String::from_utf8(dump).unwrap().replace("password_hash\":\"", "password_hash\":\"AAAA");
+        world.run(Errand::Import, foreign.as_bytes()).await;
+        let count = world.engine.count(&world.addon, &world.service).await;
+        assert_eq!(count.unwrap(), Some(1));
+        let password = world.service.secrets["password"].expose();
+        let said = ctl(&["authenticate_user", "rabbitmq", password.as_str()]).await;
+        assert!(said.contains("Success"), "{said}");
+        assert!(!world.logs().await.contains(password.as_str()));
     })
     .await;
 }

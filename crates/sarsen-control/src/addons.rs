@@ -1,16 +1,25 @@
 //! Services of addons, between the store that remembers them and the engine that runs them.
 
+mod backups;
+mod schedule;
+mod trials;
+mod upgrade;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::Rng;
-use sarsen_addons::{Addon, Catalog, Engine, Service};
+use sarsen_addons::{Addon, Catalog, Engine, Exposed, Secrets, Service, Shape};
 use sarsen_domain::{AddonName, AppName, Config, EnvKey, ImageRef, ServiceName};
-use sarsen_store::{NewService, Scope, ServiceRecord, ServiceState};
+use sarsen_plugins::{PluginName, Trigger};
+use sarsen_store::{NewService, Scope, ServiceRecord, ServiceSettings, ServiceState};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+
+pub(crate) use backups::BackupWish;
+pub(crate) use upgrade::Crossing;
 
 /// How long a service may take until it answers; the first start of a database makes its files.
 const READY: Duration = Duration::from_secs(120);
@@ -29,7 +38,25 @@ pub(crate) struct Addons {
     busy: Arc<Mutex<BTreeSet<Key>>>,
 }
 
-type Key = (AddonName, ServiceName);
+type Key = (AddonName, ServiceName, Part);
+
+/// What of a service somebody is at work on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// Its container, its links, its settings.
+    Service,
+    /// Its data, as a whole: it is being read for a backup, or replaced.
+    Data,
+}
+
+/// A service that is wanted.
+pub(crate) struct Wish {
+    pub name: ServiceName,
+    pub image: ImageRef,
+    /// Passwords that somebody chose; the others are made.
+    pub secrets: Secrets,
+    pub settings: ServiceSettings,
+}
 
 /// Keeps others from a service until dropped.
 pub(crate) struct Busy {
@@ -55,11 +82,33 @@ impl Addons {
 
     /// Takes a service for oneself, or says at once that somebody else has it.
     pub(crate) fn take(&self, addon: &AddonName, name: &ServiceName) -> Outcome<Busy> {
-        let key = (addon.clone(), name.clone());
+        self.take_part(addon, name, Part::Service)
+    }
+
+    /// The same for what reads or replaces its data.
+    pub(crate) fn take_data(&self, addon: &AddonName, name: &ServiceName) -> Outcome<Busy> {
+        self.take_part(addon, name, Part::Data)
+    }
+
+    /// The same for what needs the service and its data.
+    pub(crate) fn take_whole(
+        &self,
+        addon: &AddonName,
+        name: &ServiceName,
+    ) -> Outcome<(Busy, Busy)> {
+        Ok((self.take(addon, name)?, self.take_data(addon, name)?))
+    }
+
+    fn take_part(&self, addon: &AddonName, name: &ServiceName, part: Part) -> Outcome<Busy> {
+        let key = (addon.clone(), name.clone(), part);
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
         if !busy.insert(key.clone()) {
+            let what = match part {
+                Part::Service => "",
+                Part::Data => " data of the",
+            };
             return Err(Failure::new(format!(
-                "Another command is at work on the {addon} service {name}: try again when it is done"
+                "Another command is at work on the{what} {addon} service {name}: try again when it is done"
             )));
         }
         drop(busy);
@@ -78,34 +127,95 @@ pub(crate) fn service(record: &ServiceRecord) -> Service {
         image: record.image.clone(),
         volume: record.volume.clone(),
         secrets: record.secrets.clone(),
+        shape: shape(&record.settings),
     }
+}
+
+fn shape(settings: &ServiceSettings) -> Shape {
+    let exposed = settings.exposed.iter().map(|one| Exposed {
+        port: one.port,
+        host_ip: one.host_ip,
+        host_port: one.host_port,
+    });
+    let networks = settings.initial_networks.iter();
+    let networks = networks.chain(&settings.post_create_networks);
+    let env = settings.env.iter().map(|line| line.expose().to_owned());
+    Shape {
+        options: settings.options.clone(),
+        env: env.collect(),
+        memory: settings.memory,
+        shm_size: settings.shm_size,
+        networks: networks.cloned().collect(),
+        late_networks: settings.post_start_networks.clone(),
+        exposed: exposed.collect(),
+    }
+}
+
+/// A volume's name that no other service has had.
+fn new_volume(addon: &AddonName, name: &ServiceName) -> String {
+    let suffix: u32 = rand::rng().random();
+    format!("sarsen.{addon}.{name}.{suffix:08x}")
 }
 
 impl Control {
     /// Makes a service and waits until it answers. When that fails nothing is left of it.
-    pub(crate) async fn create_service(
+    pub(crate) async fn create_service(&self, addon: &Addon, wish: Wish) -> Outcome<ServiceRecord> {
+        let name = wish.name.clone();
+        let record = self.write_down(addon, wish, ServiceState::Running).await?;
+        let started = self.start_service(addon, &record).await;
+        if let Err(failure) = started {
+            self.clear_away(addon, &record).await;
+            return Err(failure);
+        }
+        tracing::info!("{} service {name} is made", addon.name);
+        Ok(record)
+    }
+
+    pub(crate) async fn write_down(
         &self,
         addon: &Addon,
-        name: &ServiceName,
-        image: ImageRef,
-    ) -> Outcome {
-        let suffix: u32 = rand::rng().random();
+        wish: Wish,
+        state: ServiceState,
+    ) -> Outcome<ServiceRecord> {
+        let mut secrets = addon.new_secrets();
+        secrets.extend(wish.secrets);
         let new = NewService {
             addon: addon.name.clone(),
-            name: name.clone(),
-            image,
-            volume: format!("sarsen.{}.{name}.{suffix:08x}", addon.name),
-            secrets: addon.new_secrets(),
+            volume: new_volume(&addon.name, &wish.name),
+            name: wish.name,
+            image: wish.image,
+            secrets,
+            settings: wish.settings,
+            state,
         };
-        let record = self.store.services().create(&new).await?;
-        let started = self.start_service(addon, &record).await;
-        if started.is_err()
-            && let Err(failure) = self.destroy_service(addon, &record).await
-        {
+        Ok(self.store.services().create(&new).await?)
+    }
+
+    /// Removes a service that came to nothing.
+    pub(crate) async fn clear_away(&self, addon: &Addon, record: &ServiceRecord) {
+        if let Err(failure) = self.destroy_service(addon, record).await {
             // It is marked, and the reconciler goes on.
+            let name = &record.name;
             tracing::warn!(error = %failure, "remains of {} service {name} stay", addon.name);
         }
-        started
+    }
+
+    /// Tells plugins what is done to a service, as Dokku's datastores do. Before it is done they may stop it.
+    pub(crate) async fn service_action(
+        &self,
+        action: &str,
+        record: (&AddonName, &ServiceName),
+        app: Option<&AppName>,
+    ) -> Outcome {
+        let trigger = Trigger::Custom(PluginName::parse("service-action")?);
+        let (addon, name) = record;
+        let mut args = vec![action, addon.as_str(), name.as_str()];
+        args.extend(app.map(AppName::as_str));
+        if action.starts_with("pre-") {
+            return self.ask_plugins_about(trigger, &args).await;
+        }
+        self.tell_plugins_about(trigger, &args).await;
+        Ok(())
     }
 
     /// Makes a service run and waits until it answers.
@@ -165,6 +275,7 @@ impl Control {
             let Ok(busy) = self.addons.take(noun, name) else {
                 continue;
             };
+            self.drop_scratch(&record).await;
             let outcome = match record.state {
                 ServiceState::Stopped => Ok(()),
                 ServiceState::Destroying => self.destroy_service(addon, &record).await,
@@ -256,13 +367,16 @@ mod tests {
     #[test]
     fn one_command_at_a_time_works_on_a_service() {
         let runtime = std::sync::Arc::new(sarsen_runtime::fake::FakeRuntime::new());
-        let engine = Engine::new(runtime, "me");
+        let engine = Engine::new(runtime, "me", "/nowhere");
         let addons = Addons::new(Catalog::default(), engine);
         let redis = AddonName::parse("redis").unwrap();
         let name = |text: &str| ServiceName::parse(text).unwrap();
         let held = addons.take(&redis, &name("a")).unwrap();
         assert!(addons.take(&redis, &name("a")).is_err());
         assert!(addons.take(&redis, &name("b")).is_ok());
+        let data = addons.take_data(&redis, &name("a")).unwrap();
+        assert!(addons.take_whole(&redis, &name("a")).is_err());
+        drop(data);
         drop(held);
         assert!(addons.take(&redis, &name("a")).is_ok());
     }

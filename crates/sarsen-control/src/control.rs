@@ -180,7 +180,11 @@ impl Control {
     pub fn new(parts: Parts) -> Self {
         let outputs = Outputs::new(parts.settings.dokku_lib_root.join("data/cron"));
         let logs = BuildLogs::new(parts.settings.dokku_lib_root.join("data/builds"));
-        let engine = Engine::new(parts.runtime.clone(), &parts.settings.owner);
+        let engine = Engine::new(
+            parts.runtime.clone(),
+            &parts.settings.owner,
+            &parts.settings.dokku_lib_root,
+        );
         verbs::addons::install(&parts.addons);
         Self {
             views: Arc::new(Views::new(&parts.settings)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sarsen_domain::{AppName, Domain, ProcessType};
-use sarsen_store::{Scope, ServiceRecord};
+use sarsen_store::{BackupState, Scope, ServiceRecord};
 
 use super::{
     AcmeRow, CertificateRow, ConfigRow, CronRow, CronRunRow, DomainBoard, DomainCheck, ScaleRow,
@@ -147,7 +147,13 @@ impl Control {
         services: Vec<ServiceRecord>,
     ) -> Outcome<Vec<ServiceRow>> {
         let mut rows = Vec::new();
+        let backups = self.store.service_backups().all().await?;
         for service in services {
+            let own = backups
+                .iter()
+                .filter(|one| one.addon == service.addon && one.service == service.name);
+            let done = own.clone().filter(|one| one.state == BackupState::Done);
+            let good = own.filter_map(|one| one.verified.as_ref().filter(|last| last.good));
             let mut apps = self.store.services().links(service.id).await?;
             apps.retain(|app| actor.sees(app));
             let addon = self.addons.catalog.get(service.addon.as_str());
@@ -159,9 +165,9 @@ impl Control {
                 state: service.state.as_str(),
                 created_at: service.created_at,
                 apps: apps.iter().map(ToString::to_string).collect(),
-                size: None,
-                last_backup_at: None,
-                last_verify_at: None,
+                size: service.size.and_then(|size| u64::try_from(size.bytes).ok()),
+                last_backup_at: done.filter_map(|one| one.finished_at).max(),
+                last_verify_at: good.map(|last| last.at).max(),
             });
         }
         Ok(rows)

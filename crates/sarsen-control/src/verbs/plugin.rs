@@ -121,7 +121,18 @@ async fn overview(_: &Control, call: &mut Call) -> Outcome {
 async fn enable(control: &Control, call: &mut Call) -> Outcome {
     let name = named(call)?;
     control.plugins.enable(&name).await?;
-    call.out.header(&format!("Plugin {name} enabled")).await
+    call.out.header(&format!("Plugin {name} enabled")).await?;
+    say_replaced(control, call, &name).await
+}
+
+/// A plugin with the name of an addon has its commands from here on.
+async fn say_replaced(control: &Control, call: &mut Call, name: &PluginName) -> Outcome {
+    if control.addons.catalog.get(name.as_str()).is_none() {
+        return Ok(());
+    }
+    let said =
+        format!("       It takes the place of the bundled addon {name} as long as it is enabled");
+    call.out.line(&said).await
 }
 
 async fn disable(control: &Control, call: &mut Call) -> Outcome {

@@ -160,6 +160,10 @@ async fn start_behind(
             .clone()
             .keep_schedule(Control::wall_clock(), token()),
     );
+    components.start(
+        "the backups of services",
+        control.clone().keep_backups(Control::wall_clock(), token()),
+    );
     Ok(())
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn import(control: &Control, call: &mut Call) -> Outcome {
             record.name
         )));
     }
-    let _busy = control.addons.take(&addon.name, &record.name)?;
+    let _busy = control.addons.take_whole(&addon.name, &record.name)?;
     if !addon.imports_while_stopped() {
         return run(control, call, &(addon, record), (Errand::Import, None)).await;
     }

@@ -3,7 +3,7 @@
 use futures_util::StreamExt;
 use sarsen_addons::{Addon, Engine};
 use sarsen_runtime::{LogOptions, StdStream};
-use sarsen_store::ServiceRecord;
+use sarsen_store::{BackupState, ServiceRecord, ServiceState};
 
 use super::{addon, subject};
 use crate::addons::service;
@@ -11,6 +11,7 @@ use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::report::{self, Fields, ReportKind, wants_json};
 use crate::table::Call;
+use crate::time::rfc3339;
 
 const REPORT: ReportKind = ReportKind {
     prefix: "",
@@ -27,7 +28,8 @@ pub(super) async fn exists(control: &Control, call: &mut Call) -> Outcome {
 pub(super) async fn list(control: &Control, call: &mut Call) -> Outcome {
     let addon = addon(control, call)?;
     let mut records = control.store.services().all().await?;
-    records.retain(|record| record.addon == addon.name);
+    // Those on trial, and those that are going, are nobody's.
+    records.retain(|record| record.addon == addon.name && record.state != ServiceState::Destroying);
     match wants_json(call)? {
         true => {
             let mut rows = Vec::new();
@@ -56,8 +58,18 @@ pub(super) async fn list(control: &Control, call: &mut Call) -> Outcome {
 
 pub(super) async fn info(control: &Control, call: &mut Call) -> Outcome {
     let (addon, record) = subject(control, call).await?;
-    let mut fields = fields(control, &addon, &record).await?;
-    let dsn = Engine::url(&addon, &service(&record));
+    report_of(control, call, &addon, &record).await
+}
+
+/// What there is to say of a service, its URL included.
+pub(super) async fn report_of(
+    control: &Control,
+    call: &mut Call,
+    addon: &Addon,
+    record: &ServiceRecord,
+) -> Outcome {
+    let mut fields = fields(control, addon, record).await?;
+    let dsn = Engine::url(addon, &service(record));
     fields.insert("dsn".to_owned(), dsn);
     let heading = format!("{} {}", record.name, addon.name);
     report::print(call, &REPORT, &heading, &fields).await
@@ -65,39 +77,71 @@ pub(super) async fn info(control: &Control, call: &mut Call) -> Outcome {
 
 /// Everything but secrets.
 async fn fields(control: &Control, addon: &Addon, record: &ServiceRecord) -> Outcome<Fields> {
-    let found = control.addons.engine.find(addon, &service(record)).await?;
+    let described = service(record);
+    let found = control.addons.engine.find(addon, &described).await?;
     let info = found.as_ref();
     let links = control.store.services().links(record.id).await?;
     let links: Vec<_> = links.iter().map(|app| app.as_str()).collect();
-    let or_none = |text: String| {
-        if text.is_empty() {
-            "-".to_owned()
-        } else {
-            text
-        }
-    };
+    let folder = control.addons.engine.folder(addon, &described);
+    let config = addon.has_config_folder().then(|| folder.join("config"));
+    let root = config.as_ref().map(|_| folder.display().to_string());
     let address = info.and_then(|info| info.address());
+    let settings = &record.settings;
+    let exposed: Vec<_> = settings.exposed.iter().map(ToString::to_string).collect();
+    let (backup, verify) = lately(control, record).await?;
+    let volume = addon.data_folder().map(|_| record.volume.clone());
     Ok([
-        ("exposed-ports", "-".to_owned()),
+        ("config-dir", config.map(|path| path.display().to_string())),
+        ("config-options", Some(settings.options.join(" "))),
+        ("data-dir", addon.data_folder().map(str::to_owned)),
+        ("data-size", record.size.map(|size| size.bytes.to_string())),
+        ("exposed-ports", Some(exposed.join(" "))),
+        ("id", info.map(|info| info.id.to_string())),
+        ("initial-network", Some(settings.initial_networks.join(","))),
+        ("internal-ip", address.map(|ip| ip.to_string())),
+        ("last-backup", backup),
+        ("last-verify", verify),
+        ("links", Some(links.join(" "))),
         (
-            "id",
-            or_none(info.map(|info| info.id.to_string()).unwrap_or_default()),
+            "post-create-network",
+            Some(settings.post_create_networks.join(",")),
         ),
         (
-            "internal-ip",
-            or_none(address.map(|ip| ip.to_string()).unwrap_or_default()),
+            "post-start-network",
+            Some(settings.post_start_networks.join(",")),
         ),
-        ("links", or_none(links.join(" "))),
+        ("service-root", root),
         (
             "status",
-            info.map_or("missing", |info| info.status.as_str())
-                .to_owned(),
+            Some(
+                info.map_or("missing", |info| info.status.as_str())
+                    .to_owned(),
+            ),
         ),
-        ("version", record.image.to_string()),
-        ("volume", record.volume.clone()),
+        ("version", Some(record.image.to_string())),
+        ("volume", volume),
     ]
-    .map(|(key, value)| (key.to_owned(), value))
+    .map(|(key, value)| {
+        let value = value.filter(|value| !value.is_empty());
+        (key.to_owned(), value.unwrap_or_else(|| "-".to_owned()))
+    })
     .into())
+}
+
+/// When the service was last backed up, and when a backup of it could last be restored.
+async fn lately(
+    control: &Control,
+    record: &ServiceRecord,
+) -> Outcome<(Option<String>, Option<String>)> {
+    let backups = control.store.service_backups();
+    let backups = backups.of_service(&record.addon, &record.name).await?;
+    let done = backups.iter().filter(|one| one.state == BackupState::Done);
+    let good = backups.iter().filter_map(|one| one.verified.as_ref());
+    let good = good.filter(|last| last.good).map(|last| last.at);
+    Ok((
+        done.filter_map(|one| one.finished_at).max().map(rfc3339),
+        good.max().map(rfc3339),
+    ))
 }
 
 pub(super) async fn logs(control: &Control, call: &mut Call) -> Outcome {

@@ -2,7 +2,7 @@
 
 use sarsen_plugins::{Installation, Plugin, PluginName, Source, Stdin, Trigger, Updated};
 
-use super::{fire, named};
+use super::{fire, named, say_replaced};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::table::{self, Call};
@@ -41,6 +41,7 @@ pub(super) async fn install(control: &Control, call: &mut Call) -> Outcome {
         () = call.gone.cancelled() => return Err(Failure::silent(1)),
     };
     say_enabled(call, &fetched).await?;
+    say_replaced(control, call, &name).await?;
     if call.args.has("--skip-install-trigger") {
         return Ok(());
     }
