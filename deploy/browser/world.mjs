@@ -78,6 +78,8 @@ web.listen = "127.0.0.1:${world.web}"
       child.stdout.on('data', data => { output += data; });
       child.stderr.on('data', data => { output += data; });
       child.on('error', fail);
+      // Whoever has ended reads no more.
+      child.stdin.on('error', () => {});
       child.on('close', code => {
         if ((code !== 0) === fails) done(output);
         else fail(new Error(`${name} ${words.join(' ')}: exit ${code}\n${output}`));
