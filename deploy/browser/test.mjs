@@ -90,8 +90,8 @@ const story = [
     await go('/');
     await page.getByRole('link', { name: 'Watch' }).click();
     await page.waitForURL('**/deploys/*');
+    assert.equal(await page.locator('.log[data-stream]').count(), 1, 'it is under way');
     await sees('.log', 'step 2 of six');
-    assert.equal(await page.locator('.phases .running').count(), 1);
     await page.screenshot({ path: path.join(pictures || world.folder, 'live-deploy.png') });
     await pushed;
     await sees('#deploy', 'succeeded');
