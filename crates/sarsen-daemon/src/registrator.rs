@@ -31,7 +31,7 @@ const SOCKETS: [&str; 2] = ["/tmp/docker.sock", "/var/run/docker.sock"];
 const COMPARE_EVERY: Duration = Duration::from_secs(10);
 
 /// Runs it; gives the exit code.
-pub fn run(words: &[String], vars: &Vars) -> u8 {
+pub(crate) fn run(words: &[String], vars: &Vars) -> u8 {
     let flags = match Flags::parse(words) {
         Ok(Asked::Run(flags)) => *flags,
         Ok(Asked::Help) => return say(flags::USAGE),
@@ -133,6 +133,7 @@ fn settings(flags: &Flags, name: String) -> Result<RegistrySettings> {
     let mut settings = RegistrySettings::new("", rules.host.clone());
     settings.rules = rules;
     settings.deregister = flags.deregister;
+    settings.checking = Checking::Theirs;
     if let Some(resync) = flags.resync {
         settings.comparison = resync.min(settings.comparison);
     }

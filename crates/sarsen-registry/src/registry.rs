@@ -18,8 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::book::Book;
 use crate::ledger::{Deregister, Listing, Look};
+<<<<<<< HEAD
 use crate::memory::Memory;
 use crate::{Catalog, Host, Rules, Scope};
+=======
+use crate::{Catalog, Checking, Host, Rules, Scope};
+>>>>>>> c9c7a6f (Backends: secured ones tested; loopback is the host for the host only; registrator leaves checks to Consul; docs)
 use look::Images;
 pub(crate) use look::LOOK_LIMIT;
 
@@ -34,6 +38,8 @@ pub struct RegistrySettings {
     pub deregister: Deregister,
     /// From one full comparison with the engine to the next.
     pub comparison: Duration,
+    /// Who makes the checks that containers ask for.
+    pub checking: Checking,
 }
 
 impl RegistrySettings {
@@ -44,6 +50,7 @@ impl RegistrySettings {
             rules: Rules::new(host),
             deregister: Deregister::default(),
             comparison: Duration::from_secs(30),
+            checking: Checking::Ours,
         }
     }
 }

@@ -117,10 +117,11 @@ pub(super) fn nearest(wrong: &str) -> Option<&'static str> {
         distance(wrong, key.name).min(distance_of_last(wrong, last))
     };
     KEYS.iter()
-        .map(|key| (distance(key), key.name))
-        .filter(|(distance, _)| *distance <= 2)
+        // Among sections that have the name, the one that looks most alike.
+        .map(|key| (distance(key), self::distance(wrong, key.name), key.name))
+        .filter(|(distance, ..)| *distance <= 2)
         .min()
-        .map(|(_, name)| name)
+        .map(|(.., name)| name)
 }
 
 /// A right name in the wrong section is as near as one wrong letter.

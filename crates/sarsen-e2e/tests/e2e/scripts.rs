@@ -37,6 +37,7 @@ scripts! {
     cron
     daemon_restart
     deploy
+    dns
     docker_options
     domains
     drains

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::wire::{Incoming, Question, Transport};
+use super::zone::View;
 use super::{Dns, DnsError};
 
 /// A connection that is silent for so long is closed.
@@ -205,7 +206,12 @@ impl Dns {
             return Verdict::Ignore;
         };
         let recursion = self.shared.forwarder.is_there() && is_near(peer);
-        let answer = self.shared.zone.answer(query, &self.index(), self.host());
+        let host = self.host();
+        let view = View {
+            host,
+            is_local: peer.is_loopback() || host == Some(peer),
+        };
+        let answer = self.shared.zone.answer(query, &self.index(), view);
         let bytes = match answer {
             Some(answer) => question.answer(answer, recursion),
             None if recursion && question.wants_recursion() => return Verdict::Forward(question),

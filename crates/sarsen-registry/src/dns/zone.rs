@@ -30,6 +30,27 @@ pub(super) struct Answer {
     pub(super) additionals: Vec<Record>,
 }
 
+/// From where somebody looks at this host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    /// The host's address as those who ask see it.
+    pub(super) host: Option<IpAddr>,
+    /// Whether the question came from the host itself.
+    pub(super) is_local: bool,
+}
+
+impl View {
+    /// The address of a place. Loopback is the host for the host only: anybody else would look for it at home.
+    fn address(self, place: &Place) -> Option<IpAddr> {
+        match place {
+            Place::Address(ip) if ip.is_loopback() && !self.is_local => self.host.or(Some(*ip)),
+            Place::Address(ip) => Some(*ip),
+            Place::Here => self.host,
+            Place::Host(_) => None,
+        }
+    }
+}
+
 /// What a name stands for.
 enum Meaning<'a> {
     /// Nothing.
@@ -56,15 +77,10 @@ impl Zone {
     }
 
     /// The answer to a question about our names, or about an address of ours; `None` when it is for others.
-    pub(super) fn answer(
-        &self,
-        query: &Query,
-        index: &Index,
-        host: Option<IpAddr>,
-    ) -> Option<Answer> {
+    pub(super) fn answer(&self, query: &Query, index: &Index, view: View) -> Option<Answer> {
         let name = query.name();
         if let Some(ip) = reverse(name) {
-            return self.reverse(query, ip, index, host);
+            return self.reverse(query, ip, index, view);
         }
         if !self.origin.zone_of(name) {
             return None;
@@ -83,9 +99,9 @@ impl Zone {
         match meaning {
             Meaning::Unknown => answer.code = ResponseCode::NXDomain,
             Meaning::Folder => {}
-            Meaning::Top => self.top(query, host, &mut answer),
-            Meaning::Service(found) => self.service(query, found, host, &mut answer),
-            Meaning::At(place) => self.addresses(query, &[place], host, &mut answer.answers),
+            Meaning::Top => self.top(query, view, &mut answer),
+            Meaning::Service(found) => self.service(query, found, view, &mut answer),
+            Meaning::At(place) => self.addresses(query, &[place], view, &mut answer.answers),
         }
         if answer.answers.is_empty() {
             answer.authorities.push(self.soa());
@@ -123,7 +139,7 @@ impl Zone {
         }
     }
 
-    fn top(&self, query: &Query, host: Option<IpAddr>, answer: &mut Answer) {
+    fn top(&self, query: &Query, view: View, answer: &mut Answer) {
         match query.query_type() {
             RecordType::SOA => answer.answers.push(self.soa()),
             RecordType::NS => {
@@ -132,33 +148,29 @@ impl Zone {
                 };
                 let data = RData::NS(NS(server.clone()));
                 answer.answers.push(self.record(query.name(), data));
-                let glue = host.map(|ip| self.record(&server, address(ip)));
+                let glue = view.host.map(|ip| self.record(&server, address(ip)));
                 answer.additionals.extend(glue);
             }
             _ => {}
         }
     }
 
-    fn service(
-        &self,
-        query: &Query,
-        mut found: Vec<&Found>,
-        host: Option<IpAddr>,
-        answer: &mut Answer,
-    ) {
+    fn service(&self, query: &Query, mut found: Vec<&Found>, view: View, answer: &mut Answer) {
         found.shuffle(&mut rand::rng());
         if query.query_type() != RecordType::SRV {
             let places: Vec<_> = found.into_iter().map(|found| found.place.clone()).collect();
-            return self.addresses(query, &places, host, &mut answer.answers);
+            return self.addresses(query, &places, view, &mut answer.answers);
         }
         for found in found {
-            let (target, ip) = match &found.place {
-                Place::Address(ip) => (
-                    self.name(&[&digits_of(*ip), "addr", &self.datacenter]),
-                    Some(*ip),
-                ),
-                Place::Here => (self.name(&[&self.node, "node", &self.datacenter]), host),
-                Place::Host(name) => (absolute(name), None),
+            let ip = view.address(&found.place);
+            let target = match (&found.place, ip) {
+                (Place::Address(_), Some(ip)) => {
+                    self.name(&[&digits_of(ip), "addr", &self.datacenter])
+                }
+                (Place::Host(name), _) => absolute(name),
+                (Place::Here | Place::Address(_), _) => {
+                    self.name(&[&self.node, "node", &self.datacenter])
+                }
             };
             // A host name that DNS cannot say is as good as none.
             let Some(target) = target else {
@@ -180,21 +192,10 @@ impl Zone {
 
     /// A and AAAA records of places, each address once; a place that is a name becomes a CNAME, which cannot stand
     /// beside anything else.
-    fn addresses(
-        &self,
-        query: &Query,
-        places: &[Place],
-        host: Option<IpAddr>,
-        answers: &mut Vec<Record>,
-    ) {
+    fn addresses(&self, query: &Query, places: &[Place], view: View, answers: &mut Vec<Record>) {
         let mut seen = Vec::new();
         for place in places {
-            let ip = match place {
-                Place::Address(ip) => Some(*ip),
-                Place::Here => host,
-                Place::Host(_) => None,
-            };
-            let Some(ip) = ip.filter(|ip| !seen.contains(ip)) else {
+            let Some(ip) = view.address(place).filter(|ip| !seen.contains(ip)) else {
                 continue;
             };
             seen.push(ip);
@@ -223,18 +224,12 @@ impl Zone {
     }
 
     /// Which services are at an address. Addresses that nobody here has are for others to name.
-    fn reverse(
-        &self,
-        query: &Query,
-        ip: IpAddr,
-        index: &Index,
-        host: Option<IpAddr>,
-    ) -> Option<Answer> {
+    fn reverse(&self, query: &Query, ip: IpAddr, index: &Index, view: View) -> Option<Answer> {
         let mut names: Vec<Name> = index
             .at(ip)
             .filter_map(|name| self.name(&[name, "service"]))
             .collect();
-        if host == Some(ip) {
+        if view.host == Some(ip) {
             let node = self.name(&[&self.node, "node", &self.datacenter]);
             names = node.into_iter().collect();
         }
@@ -320,4 +315,46 @@ fn address_of(digits: &str) -> Option<IpAddr> {
 fn reverse(name: &Name) -> Option<IpAddr> {
     let net = name.parse_arpa_name().ok()?;
     (net.prefix_len() == net.max_prefix_len()).then(|| net.addr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_the_host_for_the_host_only() {
+        let [gateway, loopback, other]: [IpAddr; 3] =
+            ["172.17.0.1", "127.0.0.1", "10.0.0.1"].map(|ip| ip.parse().unwrap());
+        for (host, is_local, place, expected) in [
+            (
+                Some(gateway),
+                true,
+                Place::Address(loopback),
+                Some(loopback),
+            ),
+            (
+                Some(gateway),
+                false,
+                Place::Address(loopback),
+                Some(gateway),
+            ),
+            (Some(gateway), false, Place::Address(other), Some(other)),
+            (Some(gateway), true, Place::Here, Some(gateway)),
+            (None, false, Place::Address(loopback), Some(loopback)),
+            (None, false, Place::Here, None),
+        ] {
+            assert_eq!(View { host, is_local }.address(&place), expected);
+        }
+    }
+
+    #[test]
+    fn addresses_are_parts_of_names() {
+        for ip in ["10.0.0.1", "fd00::1"] {
+            let ip: IpAddr = ip.parse().unwrap();
+            assert_eq!(address_of(&digits_of(ip)), Some(ip));
+        }
+        for wrong in ["", "0a00000", "0a00000g", "0a00000100"] {
+            assert_eq!(address_of(wrong), None, "{wrong}");
+        }
+    }
 }

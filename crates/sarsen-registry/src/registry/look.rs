@@ -11,12 +11,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::timeout;
 
-use crate::Registry;
 use crate::check::CheckStatus;
 use crate::ledger::{Condition, Listing, Sighting};
 use crate::metadata::Metadata;
 use crate::process::FirstProcess;
 use crate::rules::{Subject, services_of};
+use crate::{Checking, Registry};
 
 /// So many images are remembered; then all are looked at anew.
 const IMAGES_MAX: usize = 256;
@@ -71,6 +71,7 @@ impl Registry {
             image: image.as_deref(),
             tags: &tags,
         };
+<<<<<<< HEAD
         let offers = services_of(subject, &settings.rules, &settings.owner);
         let mut services = offers.iter().map(|offer| &offer.service);
         let ours = services.find(|service| service.owner.is_some());
@@ -78,6 +79,17 @@ impl Registry {
             id: info.id.clone(),
             started: info.started_at.as_deref().map_or(0, nanoseconds),
             process: ours.and_then(|ours| FirstProcess::behind(info.pid, ours.address.ip())),
+=======
+        let mut offers = services_of(subject, &settings.rules, &settings.owner);
+        if settings.checking == Checking::Theirs {
+            for offer in &mut offers {
+                offer.check = None;
+            }
+        }
+        Ok(Some(Sighting {
+            id: info.id.clone(),
+            started: info.started_at.as_deref().map_or(0, nanoseconds),
+>>>>>>> c9c7a6f (Backends: secured ones tested; loopback is the host for the host only; registrator leaves checks to Consul; docs)
             offers,
             conditions: conditions(info),
         }))

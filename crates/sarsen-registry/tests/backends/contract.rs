@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sarsen_registry::{Backend, BackendError, CheckStatus, Entry, RegistryBackend};
+use sarsen_registry::{Backend, BackendError, CheckStatus, Entry};
 
 use crate::lab::{Kind, Server};
 

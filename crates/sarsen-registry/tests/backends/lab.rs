@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use sarsen_registry::{Backend, BackendUri, Credentials, Mark};
+use sarsen_registry::{Backend, BackendUri, Mark};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -26,17 +26,35 @@ pub(crate) struct Server {
     kind: Kind,
     pub(crate) port: u16,
     more: [u16; 2],
+    /// More of its command line.
+    extra: Vec<String>,
+    uri: String,
     folder: TempDir,
     child: Option<Child>,
 }
 
 impl Server {
     pub(crate) async fn start(kind: Kind) -> Self {
+        let uri = |port| match kind {
+            Kind::Consul => format!("consul://127.0.0.1:{port}"),
+            Kind::Etcd => format!("etcd://127.0.0.1:{port}/services"),
+        };
+        Self::start_with(kind, &[], uri).await
+    }
+
+    /// The same with more options; `uri` says how it is reached, given its port.
+    pub(crate) async fn start_with(
+        kind: Kind,
+        extra: &[&str],
+        uri: impl FnOnce(u16) -> String,
+    ) -> Self {
         let [port, a, b] = free_ports();
         let mut server = Self {
             kind,
             port,
             more: [a, b],
+            extra: extra.iter().map(|word| (*word).to_owned()).collect(),
+            uri: uri(port),
             folder: tempfile::tempdir().unwrap(),
             child: None,
         };
@@ -53,6 +71,7 @@ impl Server {
         };
         let child = Command::new(&program)
             .args(arguments)
+            .args(&self.extra)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -79,10 +98,7 @@ impl Server {
     }
 
     pub(crate) fn uri(&self) -> String {
-        match self.kind {
-            Kind::Consul => format!("consul://127.0.0.1:{}", self.port),
-            Kind::Etcd => format!("etcd://127.0.0.1:{}/services", self.port),
-        }
+        self.uri.clone()
     }
 
     /// A handle under this owner's mark.
@@ -92,7 +108,7 @@ impl Server {
             adopt: None,
         };
         let uri = BackendUri::parse(uri).unwrap();
-        uri.open(&Credentials::default(), mark).unwrap()
+        uri.open(&uri.credentials().unwrap(), mark).unwrap()
     }
 
     fn consul_arguments(&self, data: &Path) -> Vec<String> {
@@ -123,8 +139,10 @@ impl Server {
     }
 
     fn etcd_arguments(&self, data: &Path) -> Vec<String> {
-        let url = |port| format!("http://127.0.0.1:{port}");
-        let (client, peer) = (url(self.port), url(self.more[0]));
+        let is_plain = self.extra.is_empty();
+        let scheme = if is_plain { "http" } else { "https" };
+        let client = format!("{scheme}://127.0.0.1:{}", self.port);
+        let peer = format!("http://127.0.0.1:{}", self.more[0]);
         [
             ("--name", "e".to_owned()),
             ("--data-dir", data.display().to_string()),

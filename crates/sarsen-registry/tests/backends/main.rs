@@ -11,3 +11,4 @@ mod clients;
 mod contract;
 mod lab;
 mod outage;
+mod secured;

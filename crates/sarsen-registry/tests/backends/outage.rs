@@ -7,8 +7,7 @@ use std::time::Duration;
 use sarsen_domain::container::label;
 use sarsen_domain::{ContainerId, ContainerName};
 use sarsen_registry::{
-    Backend, Checking, Entry, Host, Publisher, PublisherSettings, Registry, RegistryBackend,
-    RegistrySettings,
+    Backend, Checking, Entry, Host, Publisher, PublisherSettings, Registry, RegistrySettings,
 };
 use sarsen_runtime::fake::{Behaviour, FakeRuntime};
 use sarsen_runtime::{ContainerRuntime, ContainerSpec};
