@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::wire::{Incoming, Question, Transport};
+use super::wire::{Incoming, Question, Recursion, Transport};
 use super::zone::View;
 use super::{Dns, DnsError};
 
@@ -73,14 +73,22 @@ async fn open(address: SocketAddr) -> io::Result<DnsListener> {
 }
 
 fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::AddrInUse => ": another name server has that port; see 'ss -lunp'",
-        ErrorKind::PermissionDenied => {
-            ": ports below 1024 take root or CAP_NET_BIND_SERVICE; another port works, but not for containers"
-        }
-        ErrorKind::AddrNotAvailable => ": this host has no such address",
-        _ => "",
-    }
+    let kinds = [
+        (
+            ErrorKind::AddrInUse,
+            ": another name server has that port; see 'ss -lunp'",
+        ),
+        (
+            ErrorKind::PermissionDenied,
+            ": ports below 1024 take root or CAP_NET_BIND_SERVICE; another port works, but not for containers",
+        ),
+        (
+            ErrorKind::AddrNotAvailable,
+            ": this host has no such address",
+        ),
+    ];
+    let known = kinds.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or("", |(_, advice)| advice)
 }
 
 impl Dns {
@@ -213,7 +221,8 @@ impl Dns {
         };
         let answer = self.shared.zone.answer(query, &self.index(), view);
         let bytes = match answer {
-            Some(answer) => question.answer(answer, recursion),
+            Some(answer) if recursion => question.answer(answer, Recursion::Offered),
+            Some(answer) => question.answer(answer, Recursion::Refused),
             None if recursion && question.wants_recursion() => return Verdict::Forward(question),
             None => question.refuse(ResponseCode::Refused),
         };

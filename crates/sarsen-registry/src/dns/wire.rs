@@ -24,6 +24,13 @@ pub(super) enum Transport {
     Tcp,
 }
 
+/// Whether other names may be asked of us, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recursion {
+    Offered,
+    Refused,
+}
+
 /// What arrived.
 pub(super) enum Incoming {
     /// A question that deserves an answer.
@@ -103,10 +110,10 @@ impl Question {
     }
 
     /// Our own answer to it.
-    pub(super) fn answer(&self, answer: Answer, recursion: bool) -> Option<Vec<u8>> {
+    pub(super) fn answer(&self, answer: Answer, recursion: Recursion) -> Option<Vec<u8>> {
         let mut reply = self.reply(answer.code);
         reply.metadata.authoritative = true;
-        reply.metadata.recursion_available = recursion;
+        reply.metadata.recursion_available = recursion == Recursion::Offered;
         reply.answers = answer.answers;
         reply.authorities = answer.authorities;
         reply.additionals = answer.additionals;
