@@ -138,7 +138,8 @@ impl Dns {
 
     fn leave(&self, address: SocketAddr) {
         let addresses = self.shared.addresses.lock();
-        let mut addresses = addresses.unwrap_or_else(PoisonError::into_inner);
-        addresses.retain(|other| *other != address);
+        addresses
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|other| *other != address);
     }
 }

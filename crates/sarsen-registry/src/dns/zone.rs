@@ -140,18 +140,16 @@ impl Zone {
     }
 
     fn top(&self, query: &Query, view: View, answer: &mut Answer) {
-        match query.query_type() {
-            RecordType::SOA => answer.answers.push(self.soa()),
-            RecordType::NS => {
-                let Some(server) = self.name(&["ns"]) else {
-                    return;
-                };
-                let data = RData::NS(NS(server.clone()));
-                answer.answers.push(self.record(query.name(), data));
-                let glue = view.host.map(|ip| self.record(&server, address(ip)));
-                answer.additionals.extend(glue);
-            }
-            _ => {}
+        if query.query_type() == RecordType::SOA {
+            answer.answers.push(self.soa());
+        }
+        let server = self.name(&["ns"]);
+        let asked = query.query_type() == RecordType::NS;
+        if let Some(server) = server.filter(|_| asked) {
+            let data = RData::NS(NS(server.clone()));
+            answer.answers.push(self.record(query.name(), data));
+            let glue = view.host.map(|ip| self.record(&server, address(ip)));
+            answer.additionals.extend(glue);
         }
     }
 

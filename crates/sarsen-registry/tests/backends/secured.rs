@@ -38,7 +38,7 @@ async fn comes_and_goes(backend: &Backend) {
     backend.ping().await.unwrap();
     let entry = backend.shape(entry());
     backend.put(&entry).await.unwrap();
-    assert_eq!(backend.owned().await.unwrap(), [entry.clone()]);
+    assert_eq!(backend.owned().await.unwrap(), std::slice::from_ref(&entry));
     backend.remove(&entry).await.unwrap();
     assert_eq!(backend.owned().await.unwrap(), []);
 }

@@ -267,11 +267,6 @@ fn apply_network(flags: &ContainerSettings, body: &mut ContainerCreateBody, host
         }
     };
     host.network_mode = mode.or(host.network_mode.take());
-    // The engine refuses name servers of one's own in somebody else's network.
-    let shares = |mode: &String| mode.starts_with("container:");
-    if host.network_mode.as_ref().is_some_and(shares) {
-        host.dns = None;
-    }
     let links = flags.links.iter();
     let links = links.map(|link| format!("{}:{}", link.container, link.alias));
     let links: Vec<_> = links.collect();
@@ -286,7 +281,11 @@ fn apply_network(flags: &ContainerSettings, body: &mut ContainerCreateBody, host
     }
     host.links = filled(links);
     host.extra_hosts = filled(flags.add_hosts.clone());
-    host.dns = filled(flags.dns.iter().map(ToString::to_string).collect());
+    // The engine refuses name servers in somebody else's network.
+    let shares = |mode: &String| mode.starts_with("container:");
+    let is_guest = host.network_mode.as_ref().is_some_and(shares);
+    let ours = host.dns.take().filter(|_| !is_guest);
+    host.dns = filled(flags.dns.iter().map(ToString::to_string).collect()).or(ours);
     host.dns_search = filled(flags.dns_search.clone());
     host.dns_options = filled(flags.dns_options.clone());
     publish(flags, body, host);
@@ -358,6 +357,22 @@ mod tests {
         );
         let open = host("--security-opt no-new-privileges:false").security_opt;
         assert_eq!(open.unwrap(), ["no-new-privileges:false"]);
+    }
+
+    #[test]
+    fn name_servers_of_a_flag_win_over_ours() {
+        let dns = |text| {
+            let spec = ContainerSpec {
+                name_servers: vec!["172.17.0.1".parse().unwrap()],
+                flags: DockerFlags::parse_text(text).unwrap(),
+                ..ContainerSpec::default()
+            };
+            create_body(&spec).host_config.unwrap().dns
+        };
+        assert_eq!(dns("").unwrap(), ["172.17.0.1"]);
+        assert_eq!(dns("--dns 10.0.0.1").unwrap(), ["10.0.0.1"]);
+        assert_eq!(dns("--network container:other"), None);
+        assert_eq!(host("").dns, None);
     }
 
     #[test]
