@@ -18,12 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::book::Book;
 use crate::ledger::{Deregister, Listing, Look};
-<<<<<<< HEAD
 use crate::memory::Memory;
-use crate::{Catalog, Host, Rules, Scope};
-=======
 use crate::{Catalog, Checking, Host, Rules, Scope};
->>>>>>> c9c7a6f (Backends: secured ones tested; loopback is the host for the host only; registrator leaves checks to Consul; docs)
 use look::Images;
 pub(crate) use look::LOOK_LIMIT;
 

@@ -71,25 +71,18 @@ impl Registry {
             image: image.as_deref(),
             tags: &tags,
         };
-<<<<<<< HEAD
-        let offers = services_of(subject, &settings.rules, &settings.owner);
-        let mut services = offers.iter().map(|offer| &offer.service);
-        let ours = services.find(|service| service.owner.is_some());
-        Ok(Some(Sighting {
-            id: info.id.clone(),
-            started: info.started_at.as_deref().map_or(0, nanoseconds),
-            process: ours.and_then(|ours| FirstProcess::behind(info.pid, ours.address.ip())),
-=======
         let mut offers = services_of(subject, &settings.rules, &settings.owner);
         if settings.checking == Checking::Theirs {
             for offer in &mut offers {
                 offer.check = None;
             }
         }
+        let mut services = offers.iter().map(|offer| &offer.service);
+        let ours = services.find(|service| service.owner.is_some());
         Ok(Some(Sighting {
             id: info.id.clone(),
             started: info.started_at.as_deref().map_or(0, nanoseconds),
->>>>>>> c9c7a6f (Backends: secured ones tested; loopback is the host for the host only; registrator leaves checks to Consul; docs)
+            process: ours.and_then(|ours| FirstProcess::behind(info.pid, ours.address.ip())),
             offers,
             conditions: conditions(info),
         }))
