@@ -154,10 +154,11 @@ async fn what_people_do_to_a_container_is_followed() {
     outcome.unwrap();
 }
 
-async fn live_through_everything(registry: &Registry, name: &str) {
+/// It ends some seconds after its stop signal, and takes no notice of SIGUSR1.
+async fn start_one_that_takes_its_time(name: &str) -> String {
     let program = "trap '' USR1; trap 'sleep 3; exit' TERM; while :; do sleep 0.1; done";
     // No command as a check here: the engine hangs when a container is paused just as one begins in it.
-    let id = docker(&[
+    docker(&[
         "run",
         "--detach",
         "--name",
@@ -173,7 +174,11 @@ async fn live_through_everything(registry: &Registry, name: &str) {
         "-c",
         program,
     ])
-    .await;
+    .await
+}
+
+async fn live_through_everything(registry: &Registry, name: &str) {
+    let id = start_one_that_takes_its_time(name).await;
     let found = |catalog: &Catalog| {
         let instances = catalog.instances();
         let is_it = |source: &Source| matches!(source, Source::Container { id: of, .. } if of.as_str() == id);

@@ -19,7 +19,7 @@ const CONSUL: &str = "/var/cache/sarsen/consul/usr/bin/consul";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An agent that keeps everything in memory: what it held is gone when it is killed.
-struct Consul {
+pub(crate) struct Consul {
     http: u16,
     ports: [u16; 2],
     process: Option<Running>,
@@ -32,7 +32,7 @@ struct Containers {
 }
 
 impl Consul {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut consul = Self {
             http: free_port(),
             ports: [free_port(), free_port()],
@@ -42,7 +42,7 @@ impl Consul {
         consul
     }
 
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         let program = if Path::new(CONSUL).exists() {
             CONSUL
         } else {
@@ -69,7 +69,7 @@ impl Consul {
         });
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.take().unwrap().signal(Signal::SIGKILL);
     }
 
@@ -92,7 +92,7 @@ impl Consul {
     }
 
     /// The services whose id contains this, by id.
-    fn services(&self, mark: &str) -> BTreeMap<String, Value> {
+    pub(crate) fn services(&self, mark: &str) -> BTreeMap<String, Value> {
         let all = self.get("/v1/agent/services").unwrap_or_default();
         let all = all.as_object().cloned().unwrap_or_default();
         all.into_iter()
@@ -111,7 +111,7 @@ impl Consul {
         });
     }
 
-    fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("consul://127.0.0.1:{}", self.http)
     }
 }
