@@ -17,7 +17,7 @@ use sarsen_plugins::{Detail, Plugins};
 use sarsen_registry::Registry;
 use sarsen_router::{CertIssuer, Router};
 use sarsen_runtime::Runtime;
-use sarsen_store::{NewEvent, Scope, Store};
+use sarsen_store::{NewEvent, Store};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,7 +39,7 @@ use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
 use crate::output::Out;
 use crate::plugins::{self, Foreign, Identity, Tracing};
-use crate::routes::RouterPorts;
+use crate::routes::{RouterPorts, Turns};
 use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
 use crate::verbs::{self, help};
@@ -135,8 +135,7 @@ pub struct Control {
     pub(crate) logs: BuildLogs,
     /// Pushes that wait for git to call the pre-receive hook, by token.
     pub(crate) pushes: Arc<Mutex<HashMap<String, oneshot::Sender<HookSession>>>>,
-    /// Held while routes are recomputed.
-    pub(crate) routing: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) routing: Arc<Turns>,
     /// Apps whose routes were taken away by hand.
     pub(crate) cleared: Arc<Mutex<BTreeSet<AppName>>>,
     /// Wrong links and tokens.
@@ -481,9 +480,7 @@ impl Control {
             object: &object,
             detail: &detail,
         };
-        let properties = self.store.properties();
-        let logged = properties.get(&Scope::Global, "events", "logged").await;
-        if logged.is_ok_and(|value| value.as_deref() == Some("true")) {
+        if self.logs_events().await {
             let (actor, action) = (event.actor, event.action);
             tracing::info!(actor.name = actor, action, object = %object.escape_debug(), %detail, "{actor}: {action}");
         }

@@ -1,5 +1,6 @@
 //! Scheduled tasks: what they are, when they are due, and what became of them. The scheduler and its runs are below.
 
+mod host;
 mod mail;
 mod output;
 mod runs;
@@ -22,6 +23,8 @@ use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::verbs::cron::CONCERN;
 
+pub(crate) use host::HostTask;
+use host::HostTasks;
 pub(crate) use mail::sendmail_is_there;
 pub(crate) use output::Outputs;
 pub(crate) use runs::{Begun, WantedRun};
@@ -40,6 +43,7 @@ pub(crate) struct CronState {
     starts: Semaphore,
     /// Held while a run of a task begins, so that two do not overlook each other.
     gates: Mutex<HashMap<(AppName, CronId), Gate>>,
+    host: HostTasks,
 }
 
 /// Let through by one run of a task at a time.
@@ -100,6 +104,7 @@ impl CronState {
             changed: Notify::new(),
             starts: Semaphore::new(STARTS),
             gates: Mutex::default(),
+            host: HostTasks::default(),
         }
     }
 

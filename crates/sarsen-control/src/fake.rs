@@ -94,7 +94,7 @@ fn settings(root: &Path) -> ControlSettings {
         dashboard_host: None,
         dashboard_address: None,
         dashboard_pair: None,
-        access_log: None,
+        access_log: Some(root.join("access.log")),
         keep_releases: 10,
         acme: AcmeSettings::default(),
     }

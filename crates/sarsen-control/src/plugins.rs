@@ -13,7 +13,7 @@ use sarsen_plugins::{
     Call as Script, Detail, Dispatch, Exit, Output, PluginError, Run, Stdin, Streams, Trigger,
     TriggerReport,
 };
-use sarsen_store::{NewEvent, PluginRun};
+use sarsen_store::{NewEvent, PluginRun, Scope};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -53,6 +53,7 @@ pub(crate) struct Foreign<'a> {
 impl Control {
     /// Fires a trigger inside a stage. A plugin that fails ends the deploy; what it said stands in the log.
     pub(crate) async fn ask_plugins(&self, job: &Job, trigger: Trigger, args: &[&str]) -> Outcome {
+        self.note_trigger(&trigger, args).await;
         if !self.plugins.implements(&trigger) {
             return Ok(());
         }
@@ -87,6 +88,7 @@ impl Control {
 
     /// Fires a trigger in the life of an app, outside of any deploy. The failure says what the plugin said.
     pub(crate) async fn ask_plugins_about(&self, trigger: Trigger, args: &[&str]) -> Outcome {
+        self.note_trigger(&trigger, args).await;
         if !self.plugins.implements(&trigger) {
             return Ok(());
         }
@@ -174,6 +176,33 @@ impl Control {
         if let Err(error) = self.store.events().append(event).await {
             tracing::error!(%error, "cannot append to the audit log");
         }
+    }
+
+    /// Writes down that a trigger is fired, when people asked for that with `events:on`.
+    pub(crate) async fn note_trigger(&self, trigger: &Trigger, args: &[&str]) {
+        if !self.logs_events().await {
+            return;
+        }
+        let object = args.join(" ");
+        let detail = serde_json::json!({ "invoked": true });
+        let event = NewEvent {
+            actor: "sarsen",
+            source_ip: None,
+            action: trigger.as_str(),
+            object: &object,
+            detail: &detail,
+        };
+        tracing::info!("INVOKED: {trigger}( {} )", object.escape_debug());
+        if let Err(error) = self.store.events().append(event).await {
+            tracing::error!(%error, "cannot append to the audit log");
+        }
+    }
+
+    /// Whether `events:on` was said.
+    pub(crate) async fn logs_events(&self) -> bool {
+        let properties = self.store.properties();
+        let logged = properties.get(&Scope::Global, "events", "logged").await;
+        logged.is_ok_and(|value| value.as_deref() == Some("true"))
     }
 
     /// Says and remembers how scripts ended.

@@ -44,6 +44,17 @@ impl Wishes {
         reader.is(&router::CONCERN, "https-redirect")
     }
 
+    /// The policy of an app that has no wishes of its own.
+    pub(crate) fn usual(&self) -> (Policy, Vec<String>) {
+        let mut reader = Reader {
+            own: None,
+            global: &self.global,
+            problems: Vec::new(),
+        };
+        let policy = reader.policy();
+        (policy, reader.problems)
+    }
+
     /// An app's policy. What cannot be read is left out and named: values are checked when they are set, so that is
     /// what another version wrote.
     pub(crate) fn policy(&self, app: &AppName) -> (Policy, Vec<String>) {

@@ -61,13 +61,8 @@ pub(crate) async fn from_received(
 ) -> Outcome<Deployed> {
     let why = format!("Deploy {}", received.commit.short());
     let (branch, by) = (received.branch.clone(), received.to_settle());
-    let deployed = from_source(
-        control.clone(),
-        Arc::clone(&job),
-        Source::Tree(Box::new(received)),
-        why,
-    )
-    .await?;
+    let source = Source::Tree(Box::new(received));
+    let deployed = from_source(control.clone(), Arc::clone(&job), source, why).await?;
     control.settle_source(&job, &branch, by).await?;
     Ok(deployed)
 }
@@ -81,6 +76,9 @@ pub(crate) async fn from_source(
 ) -> Outcome<Deployed> {
     let built = control.build(&job, source).await?;
     let release = control.release(&job, built, &why).await?;
+    if control.skips_deploy(&job.app).await? {
+        return control.shelve(&job, &release).await;
+    }
     let rollout = Rollout::everything(&release);
     from_release(control, job, release, rollout).await
 }

@@ -230,6 +230,7 @@ impl Control {
             .map(|container| (&container.id, container))
             .collect();
         let mut broken: BTreeMap<AppName, Vec<&Instance>> = BTreeMap::new();
+        let restore = self.store.properties().by_app("ps", "restore").await?;
         for instance in instances
             .iter()
             .filter(|instance| instance.state == InstanceState::Live)
@@ -239,6 +240,9 @@ impl Control {
                 Some(container) if container.is_running() => {
                     self.finish_naming(instance, container).await
                 }
+                _ if restore
+                    .get(&instance.app)
+                    .is_some_and(|value| value == "false") => {}
                 Some(container) => {
                     if let Err(failure) = self.start_again(instance, &container.id).await {
                         tracing::warn!(app.name = %instance.app, error = %failure, "cannot start a container again");

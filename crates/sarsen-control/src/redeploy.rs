@@ -10,6 +10,7 @@ use crate::failure::Outcome;
 use crate::pipeline::{Deployed, Job, Rollout};
 use crate::push::from_release;
 use crate::table::Call;
+use crate::verbs::ps::CONCERN;
 
 impl Control {
     /// A new release of the image that runs, with the config of now.
@@ -88,6 +89,16 @@ impl Control {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether what is built waits until somebody deploys it: `ps:set APP skip-deploy true`.
+    pub(crate) async fn skips_deploy(&self, app: &AppName) -> Outcome<bool> {
+        Ok(CONCERN.effective(self, app, "skip-deploy").await? == "true")
+    }
+
+    /// False after `ps:set APP restore false`, until the next deploy.
+    pub(crate) async fn is_restored(&self, app: &AppName) -> Outcome<bool> {
+        Ok(CONCERN.effective(self, app, "restore").await? == "true")
     }
 
     /// Makes the app's config such that the merged one is that of a release. What is global stays global.

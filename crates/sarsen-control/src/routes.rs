@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use sarsen_domain::{AppName, Domain, Health, PortMapping, Service};
 use sarsen_router::{AppRoute, AppState, HttpsRedirect, Policy, RouteTable, Upstream};
@@ -74,6 +75,7 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
                 .insert(owner.instance, upstream);
         }
     }
+    let usual = usual_policy(&view.wishes);
     view.apps
         .iter()
         .filter(|app| !view.proxy.hidden.contains(&app.app))
@@ -93,7 +95,10 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
                 (false, true) => AppState::NoWeb,
                 (false, false) => AppState::NeverDeployed,
             },
-            policy: policy(&view.wishes, &app.app),
+            policy: match view.wishes.apps.contains_key(&app.app) {
+                true => policy(&view.wishes, &app.app),
+                false => Arc::clone(&usual),
+            },
         })
         .map(|mut route| {
             if !route.upstreams.is_empty() {
@@ -107,11 +112,16 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
 
 /// As Dokku does it: the usual plain port leads to the usual port of HTTPS, where the app answers there with a certificate.
 fn redirect_to_https(view: &RoutingView, route: &mut AppRoute) {
-    let (Some(https), Some(to)) = (view.main.https, view.https_public) else {
+    let (Some(https), Some(public)) = (view.main.https, view.https_public) else {
         return;
     };
-    let answers = route.ports.iter().any(|port| port.host_port == https);
-    if answers && view.certified.contains(&route.app) && view.wishes.prefers_https(&route.app) {
+    let chosen = view.proxy.ssl_port(&route.app).map(|port| (port, port));
+    let mut places = chosen.into_iter().chain([(https, public)]);
+    let found = places.find(|(port, _)| route.ports.iter().any(|own| own.host_port == *port));
+    if let Some((_, to)) = found
+        && view.certified.contains(&route.app)
+        && view.wishes.prefers_https(&route.app)
+    {
         let from = view.main.http;
         Arc::make_mut(&mut route.policy).https.redirect = Some(HttpsRedirect { from, to });
     }
@@ -121,6 +131,15 @@ fn policy(wishes: &Wishes, app: &AppName) -> Arc<Policy> {
     let (policy, problems) = wishes.policy(app);
     for problem in problems {
         tracing::warn!(app.name = %app, "a setting of {app} is not in force: {problem}");
+    }
+    Arc::new(policy)
+}
+
+/// Shared by all apps whose owners want nothing special, which are most.
+fn usual_policy(wishes: &Wishes) -> Arc<Policy> {
+    let (policy, problems) = wishes.usual();
+    for problem in problems {
+        tracing::warn!("a setting for all apps is not in force: {problem}");
     }
     Arc::new(policy)
 }
@@ -150,11 +169,32 @@ pub(crate) fn effective_domains(app: &AppName, own: &[Domain], global: &[Domain]
         .collect()
 }
 
+/// The turns of those who want the routes computed anew.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// How many have asked so far.
+    asked: AtomicU64,
+    /// How many of them the table knows of. Held while it is computed.
+    met: tokio::sync::Mutex<u64>,
+}
+
 impl Control {
-    /// Recomputes the routes and swaps the table.
+    /// Recomputes the routes and swaps the table. Who waits for a turn while somebody else's view, read later than the
+    /// call was made, becomes the table, is done.
     pub async fn refresh_routes(&self) -> Outcome {
+        let mine = self.routing.asked.fetch_add(1, Ordering::SeqCst) + 1;
         // One at a time: an older view must not overwrite a newer one.
-        let _turn = self.routing.lock().await;
+        let mut met = self.routing.met.lock().await;
+        if *met >= mine {
+            return Ok(());
+        }
+        let asked = self.routing.asked.load(Ordering::SeqCst);
+        self.swap_routes().await?;
+        *met = asked;
+        Ok(())
+    }
+
+    async fn swap_routes(&self) -> Outcome {
         let view = self.routing_view().await?;
         let routes = self.routes_of(&view).await?;
         let hosts = routes

@@ -22,7 +22,7 @@ pub(crate) struct World {
     pub(crate) control: Control,
     pub(crate) engine: FakeRuntime,
     pub(crate) issuer: FakeIssuer,
-    folder: Arc<tempfile::TempDir>,
+    pub(crate) folder: Arc<tempfile::TempDir>,
 }
 
 /// What a command came to.

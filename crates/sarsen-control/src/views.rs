@@ -84,7 +84,8 @@ impl Control {
         }
     }
 
-    /// Makes every file agree with the store: at the start.
+    /// Makes every file agree with the store: at the start. The files of apps come one after the other, while the daemon
+    /// serves already: after a clean end they are true anyhow, and there may be thousands of them.
     pub async fn refresh_all_views(&self) {
         let files = Arc::clone(&self.views.files);
         let made = self
@@ -97,7 +98,11 @@ impl Control {
             }
         }
         self.warn_of(files::GLOBAL, self.try_refresh(None).await);
-        self.refresh_apps().await;
+        let control = self.clone();
+        self.tasks.spawn(async move {
+            let refresh = control.refresh_apps();
+            control.shutdown.run_until_cancelled(refresh).await;
+        });
     }
 
     /// The files of apps whose containers are others now.

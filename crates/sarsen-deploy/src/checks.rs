@@ -282,7 +282,9 @@ impl Subject<'_> {
     }
 
     fn memory(&self) -> Option<i64> {
-        self.settings.flags(&self.instance.process).memory
+        self.settings
+            .flags_of(&self.instance.process, self.instance.index)
+            .memory
     }
 
     fn port(&self) -> u16 {

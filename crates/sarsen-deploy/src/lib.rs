@@ -21,7 +21,7 @@ mod testing;
 pub use error::{Cause, DeployError};
 pub use lifecycle::{Deployed, ProcessStatus, Unfinished};
 pub use logs::{LogFormat, LogSource, LogStream, TextStyle};
-pub use oneoff::{EnterSpec, RunHandle, RunLabels, RunMode, RunSpec};
+pub use oneoff::{EnterSpec, ImageRun, RunHandle, RunLabels, RunMode, RunSpec};
 pub use phase::{Phase, PhaseTask};
 pub use plan::{AppSettings, CheckMode, DeployPlan, PlannedInstance};
 pub use start::{Candidate, Created, OnCreated, Started};

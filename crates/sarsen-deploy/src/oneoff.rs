@@ -6,7 +6,8 @@ use std::time::Duration;
 use rand::Rng;
 use sarsen_domain::container::label;
 use sarsen_domain::{
-    AppName, BuilderKind, ContainerId, ContainerName, CronId, ProcessType, Release,
+    AppName, BuilderKind, ContainerId, ContainerName, ContainerSettings, CronId, ImageRef,
+    ProcessType, Release,
 };
 use sarsen_runtime::{
     Attached, ContainerInfo, ContainerSpec, Exec, ExecSpec, NetworkPlace, Runtime, RuntimeError,
@@ -48,6 +49,21 @@ pub struct RunSpec {
     pub ttl: Duration,
     /// What is to be known of it later.
     pub labels: RunLabels,
+}
+
+/// One command to run in a new container of an image, for no app.
+#[derive(Debug, Clone)]
+pub struct ImageRun {
+    pub image: ImageRef,
+    pub command: Vec<String>,
+    /// `KEY=value`
+    pub env: Vec<String>,
+    pub mode: RunMode,
+    /// A name or an id; else the image's.
+    pub user: Option<String>,
+    pub settings: ContainerSettings,
+    /// The beginning of the container's name.
+    pub purpose: &'static str,
 }
 
 /// What a one-off container says about itself.
@@ -192,6 +208,52 @@ impl Deployer {
         })
     }
 
+    /// Starts a container that belongs to no app: a command in an image, with these settings.
+    pub async fn run_image(&self, run: ImageRun) -> Result<RunHandle, DeployError> {
+        let mut spec = ContainerSpec {
+            image: run.image.to_string(),
+            command: Some(run.command),
+            // Of a shell that is asked for a shell nothing would come but a shell.
+            entrypoint: Some(Vec::new()),
+            env: run.env,
+            user: run.user,
+            stdin: true,
+            tty: matches!(run.mode, RunMode::Terminal(_)),
+            init: true,
+            drop_capabilities: true,
+            no_new_privileges: true,
+            flags: run.settings,
+            ..ContainerSpec::default()
+        };
+        spec::put_labels(
+            &mut spec.labels,
+            [
+                (label::OWNER, self.settings.owner.clone()),
+                (label::CONTAINER_TYPE, "run".to_owned()),
+                (
+                    label::DEADLINE,
+                    RunSpec::default().ttl.as_secs().to_string(),
+                ),
+                (spec::RUN_LABEL, Attachment::Attached.to_string()),
+            ],
+        );
+        let (name, container) = self.create_named(run.purpose, &mut spec).await?;
+        let guard = Guard {
+            runtime: self.runtime.clone(),
+            container: container.clone(),
+            tasks: self.settings.tasks.clone(),
+            armed: true,
+        };
+        let streams = self.begin(&container, &[], run.mode).await?;
+        Ok(RunHandle {
+            name,
+            container,
+            procfile: None,
+            streams,
+            guard,
+        })
+    }
+
     fn run_spec(&self, release: &Release, settings: &AppSettings, run: &RunSpec) -> ContainerSpec {
         let mut spec = spec::of_one_off(release, settings, &self.settings.owner);
         spec.name_servers = self.name_servers();
@@ -239,10 +301,19 @@ impl Deployer {
         app: &AppName,
         spec: &mut ContainerSpec,
     ) -> Result<(ContainerName, ContainerId), DeployError> {
+        self.create_named(&format!("{app}.run"), spec).await
+    }
+
+    /// Makes a container with a random number behind its name.
+    async fn create_named(
+        &self,
+        prefix: &str,
+        spec: &mut ContainerSpec,
+    ) -> Result<(ContainerName, ContainerId), DeployError> {
         let mut taken = RuntimeError::Conflict("No free name for a one-off container".to_owned());
         for _ in 0..NAME_TRIES {
             let number: u32 = rand::rng().random_range(1000..10_000);
-            let name = spec::name(&format!("{app}.run.{number}"))?;
+            let name = spec::name(&format!("{prefix}.{number}"))?;
             spec::put_env(&mut spec.env, "DYNO", &format!("run.{number}"));
             spec.labels
                 .insert(label::DYNO.to_owned(), format!("run.{number}"));

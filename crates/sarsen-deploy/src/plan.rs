@@ -50,6 +50,8 @@ pub struct AppSettings {
     pub flags: BTreeMap<ProcessType, ContainerSettings>,
     /// Those of the types that `flags` does not name.
     pub flags_default: ContainerSettings,
+    /// Those of single containers, where they differ.
+    pub flags_of_one: BTreeMap<(ProcessType, ProcessIndex), ContainerSettings>,
     /// Those of one-off containers.
     pub run_flags: ContainerSettings,
     /// How many processes and threads a container may have.
@@ -114,6 +116,7 @@ impl Default for AppSettings {
             log_max_size: Some("10m".to_owned()),
             flags: BTreeMap::new(),
             flags_default: ContainerSettings::default(),
+            flags_of_one: BTreeMap::new(),
             run_flags: ContainerSettings::default(),
             pids_limit: 4096,
             init: true,
@@ -150,6 +153,12 @@ impl AppSettings {
     /// Limits, mounts and docker flags of this type's containers.
     pub fn flags(&self, process: &ProcessType) -> &ContainerSettings {
         self.flags.get(process).unwrap_or(&self.flags_default)
+    }
+
+    /// Limits, mounts and docker flags of this very container.
+    pub fn flags_of(&self, process: &ProcessType, index: ProcessIndex) -> &ContainerSettings {
+        let own = self.flags_of_one.get(&(process.clone(), index));
+        own.unwrap_or_else(|| self.flags(process))
     }
 
     /// What the engine does when a live container of this type exits.

@@ -35,7 +35,7 @@ pub(crate) fn of_instance(
         release.app,
         instance.dyno()
     ))?;
-    let flags = settings.flags(&instance.process);
+    let flags = settings.flags_of(&instance.process, instance.index);
     let mut spec = common(release, settings, flags, owner);
     spec.network = place(release, settings, instance.process.as_str());
     spec.name = Some(name.clone());

@@ -68,6 +68,12 @@ impl CronTask {
         })
     }
 
+    /// Its id where it belongs to no app.
+    pub fn id_on_host(&self) -> CronId {
+        let text = format!("==={}==={}", self.command, self.schedule);
+        CronId(base36(text.as_bytes()))
+    }
+
     /// Its id among the tasks of all apps.
     pub fn id(&self, app: &AppName) -> CronId {
         let text = format!("{app}==={}==={}", self.command, self.schedule);

@@ -126,6 +126,13 @@ macro_rules! switch {
 use switch;
 
 impl DockerFlags {
+    /// Every name of every flag of `docker run` that is honoured.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        run::FLAGS
+            .iter()
+            .flat_map(|(names, ..)| names.iter().copied())
+    }
+
     /// Reads the flags of `docker run`, one word each.
     pub fn parse<W: AsRef<str>>(words: &[W]) -> Result<ContainerSettings, Invalid> {
         read(words, run::FLAGS, run::REFUSED)

@@ -48,6 +48,9 @@ macro_rules! triggers {
                 }
             }
 
+            /// The names of those that we fire.
+            pub const NAMES: &[&str] = &[$($file,)*];
+
             fn known(text: &str) -> Option<Self> {
                 match text {
                     $($file => Some(Self::$name),)*
@@ -73,6 +76,8 @@ triggers! {
     CorePostDeploy = "core-post-deploy",
     /// APP FOLDER REV
     CorePostExtract = "core-post-extract",
+    /// SCHEDULER; prints SCHEDULE;COMMAND[;LOGFILE]
+    CronEntries = "cron-entries",
     /// Nothing: packages of the host are to be installed
     Dependencies = "dependencies",
     /// APP IMAGE_SOURCE_TYPE; prints flags

@@ -13,6 +13,9 @@ pub struct DockerOptions<'a>(pub(crate) &'a Store);
 const INSERT: &str =
     "INSERT OR IGNORE INTO docker_options (app_id, phase, process, option) VALUES (?, ?, ?, ?)";
 
+const DELETE: &str =
+    "DELETE FROM docker_options WHERE app_id = ? AND phase = ? AND process = ? AND option = ?";
+
 /// One option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DockerOption {
@@ -57,9 +60,7 @@ impl DockerOptions<'_> {
 
     /// Removes options; one that is not there does not mind.
     pub async fn remove(&self, app: &AppName, options: &[DockerOption]) -> Result<(), StoreError> {
-        let sql = "DELETE FROM docker_options \
-                   WHERE app_id = ? AND phase = ? AND process = ? AND option = ?";
-        self.each(app, options, sql).await
+        self.each(app, options, DELETE).await
     }
 
     async fn each(
@@ -83,6 +84,15 @@ pub(crate) async fn insert(
     options: &[DockerOption],
 ) -> Result<(), StoreError> {
     execute(connection, app_id, options, INSERT).await
+}
+
+/// Removes options within the caller's transaction.
+pub(crate) async fn remove(
+    connection: &mut SqliteConnection,
+    app_id: i64,
+    options: &[DockerOption],
+) -> Result<(), StoreError> {
+    execute(connection, app_id, options, DELETE).await
 }
 
 async fn execute(

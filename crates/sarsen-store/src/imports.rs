@@ -4,6 +4,7 @@ use sarsen_domain::{AppName, BuildpackRef, Config, Domain, Formation, PortMappin
 
 use crate::apps::{Locked, Stopped};
 use crate::domains::{self, Vhosts};
+use crate::properties::close;
 use crate::rows::{is_duplicate, now};
 use crate::{
     DockerOption, NewCertificate, Scope, Store, StoreError, buildpacks, certificates, config,
@@ -88,7 +89,8 @@ impl Imports<'_> {
         }
         docker_options::insert(&mut tx, id, &app.docker_options).await?;
         for (plugin, key, value) in &app.properties {
-            properties::put(&mut tx, Some(id), (plugin, key, value)).await?;
+            let property = (plugin.as_str(), key.as_str(), value.as_str());
+            properties::put(&mut tx, &self.0.sealer, Some(id), property).await?;
         }
         tx.commit().await?;
         Ok(())
@@ -119,7 +121,7 @@ impl Imports<'_> {
             sqlx::query("INSERT OR IGNORE INTO properties (app_id, plugin, key, value) VALUES (NULL, ?, ?, ?)")
                 .bind(plugin)
                 .bind(key)
-                .bind(value)
+                .bind(close(&self.0.sealer, None, (plugin, key), value)?)
                 .execute(&mut *tx)
                 .await?;
         }

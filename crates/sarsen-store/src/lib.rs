@@ -63,7 +63,7 @@ pub use key_values::{KeyValues, KvChange, KvEntry, KvSession, KvState};
 pub use metrics::{Metrics, Step, Tick, Traffic, TrafficMinute, Usage};
 pub use plugin_runs::{PluginRun, PluginRuns};
 pub use ports::Ports;
-pub use properties::Properties;
+pub use properties::{Properties, is_sealed_property};
 pub use registrations::{RegistrationKey, Registrations};
 pub use registry_logins::{RegistryLogins, StoredLogin};
 pub use releases::{NewRelease, ReleaseSummary, Releases};
@@ -75,7 +75,7 @@ pub use services::{
     ServiceRecord, ServiceSettings, ServiceState, Services, Verification,
 };
 pub use ssh_keys::SshKeys;
-pub use storage::{NewMount, Storage, StorageEntry, StorageMount};
+pub use storage::{Mark, NewMount, Storage, StorageEntry, StorageMount};
 pub use store::Store;
 pub use web::{
     ApiToken, ApiTokens, Holder, NewSession, NewToken, SecretHash, SessionRecord, WebSessions,

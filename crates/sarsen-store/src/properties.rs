@@ -6,7 +6,13 @@ use sarsen_domain::AppName;
 use sqlx::{Row, SqliteConnection};
 
 use crate::rows::{app_id, parsed, scope_id};
+use crate::seal::Sealer;
 use crate::{Scope, Store, StoreError};
+
+mod sealed;
+
+pub use sealed::is_sealed_property;
+pub(crate) use sealed::{close, open, seal_plain};
 
 /// The properties of a [`Store`].
 pub struct Properties<'a>(pub(crate) &'a Store);
@@ -29,7 +35,8 @@ impl Properties<'_> {
         .bind(key)
         .fetch_optional(&mut *connection)
         .await?;
-        Ok(value)
+        let open = |value| open(&self.0.sealer, id, (plugin, key), value);
+        value.map(open).transpose()
     }
 
     /// Adds or replaces a value.
@@ -42,7 +49,7 @@ impl Properties<'_> {
     ) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
         let id = scope_id(&mut tx, scope).await?;
-        put(&mut tx, id, (plugin, key, value)).await?;
+        put(&mut tx, &self.0.sealer, id, (plugin, key, value)).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -58,7 +65,9 @@ impl Properties<'_> {
         let id = scope_id(&mut tx, scope).await?;
         for (key, value) in changes {
             match value {
-                Some(value) => put(&mut tx, id, (plugin, key, value)).await?,
+                Some(value) => {
+                    put(&mut tx, &self.0.sealer, id, (plugin, key, value)).await?;
+                }
                 None => remove(&mut tx, id, (plugin, key)).await?,
             }
         }
@@ -89,22 +98,28 @@ impl Properties<'_> {
                 .bind(plugin)
                 .fetch_all(&mut *connection)
                 .await?;
-        Ok(rows.into_iter().collect())
+        rows.into_iter()
+            .map(|(key, value)| {
+                let value = open(&self.0.sealer, id, (plugin, &key), value)?;
+                Ok((key, value))
+            })
+            .collect()
     }
 
-    /// Every value of the scope: plugin, key, value.
+    /// Every value of the scope: plugin, key, value. Sealed ones are left out: this is for files.
     pub async fn of_scope(
         &self,
         scope: &Scope,
     ) -> Result<Vec<(String, String, String)>, StoreError> {
         let mut connection = self.0.read().await?;
         let id = scope_id(&mut connection, scope).await?;
-        let rows = sqlx::query_as(
+        let mut rows: Vec<(String, String, String)> = sqlx::query_as(
             "SELECT plugin, key, value FROM properties WHERE app_id IS ? ORDER BY plugin, key",
         )
         .bind(id)
         .fetch_all(&mut *connection)
         .await?;
+        rows.retain(|(plugin, key, _)| !is_sealed_property(plugin, key));
         Ok(rows)
     }
 
@@ -117,8 +132,8 @@ impl Properties<'_> {
     ) -> Result<Option<String>, StoreError> {
         let mut connection = self.0.read().await?;
         let id = app_id(&mut connection, app).await?;
-        let value = sqlx::query_scalar(
-            "SELECT value FROM properties WHERE plugin = ? AND key = ? \
+        let found: Option<(Option<i64>, String)> = sqlx::query_as(
+            "SELECT app_id, value FROM properties WHERE plugin = ? AND key = ? \
              AND (app_id = ? OR app_id IS NULL) ORDER BY app_id IS NULL LIMIT 1",
         )
         .bind(plugin)
@@ -126,7 +141,8 @@ impl Properties<'_> {
         .bind(id)
         .fetch_optional(&mut *connection)
         .await?;
-        Ok(value)
+        let open = |(owner, value)| open(&self.0.sealer, owner, (plugin, key), value);
+        found.map(open).transpose()
     }
 
     /// One property of every app that has it itself.
@@ -136,7 +152,7 @@ impl Properties<'_> {
         key: &str,
     ) -> Result<BTreeMap<AppName, String>, StoreError> {
         let rows = sqlx::query(
-            "SELECT a.name, p.value FROM properties p JOIN apps a ON a.id = p.app_id \
+            "SELECT a.name, a.id, p.value FROM properties p JOIN apps a ON a.id = p.app_id \
              WHERE p.plugin = ? AND p.key = ?",
         )
         .bind(plugin)
@@ -144,7 +160,11 @@ impl Properties<'_> {
         .fetch_all(&mut *self.0.read().await?)
         .await?;
         rows.iter()
-            .map(|row| Ok((parsed(row, "name")?, row.try_get("value")?)))
+            .map(|row| {
+                let (owner, value) = (row.try_get("id")?, row.try_get("value")?);
+                let value = open(&self.0.sealer, owner, (plugin, key), value)?;
+                Ok((parsed(row, "name")?, value))
+            })
             .collect()
     }
 }
@@ -152,16 +172,17 @@ impl Properties<'_> {
 /// Adds or replaces a value: plugin, key, value.
 pub(crate) async fn put(
     connection: &mut SqliteConnection,
+    sealer: &Sealer,
     app: Option<i64>,
     (plugin, key, value): (&str, &str, &str),
-) -> Result<(), sqlx::Error> {
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT OR REPLACE INTO properties (app_id, plugin, key, value) VALUES (?, ?, ?, ?)",
     )
     .bind(app)
     .bind(plugin)
     .bind(key)
-    .bind(value)
+    .bind(close(sealer, app, (plugin, key), value)?)
     .execute(connection)
     .await?;
     Ok(())

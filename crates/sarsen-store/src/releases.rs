@@ -170,6 +170,25 @@ impl Releases<'_> {
         rows.iter().map(row::summary).collect()
     }
 
+    /// Lays a waiting release aside: it can be deployed later, like one that has served.
+    pub async fn shelve(&self, app: &AppName, number: ReleaseNumber) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = app_id(&mut tx, app).await?;
+        let changed = sqlx::query(
+            "UPDATE releases SET state = 'retired' \
+             WHERE app_id = ? AND number = ? AND state = 'pending'",
+        )
+        .bind(id)
+        .bind(number.0)
+        .execute(&mut *tx)
+        .await?;
+        if changed.rows_affected() == 0 {
+            return Err(no_such(app, number));
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Records that a waiting release will never serve.
     pub async fn fail(&self, app: &AppName, number: ReleaseNumber) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;

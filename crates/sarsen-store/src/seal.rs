@@ -45,6 +45,12 @@ pub(crate) enum Place<'a> {
         node: &'a str,
         id: &'a str,
     },
+    /// A property that holds a password; no app means global.
+    Property {
+        app_id: Option<i64>,
+        plugin: &'a str,
+        key: &'a str,
+    },
 }
 
 impl Sealer {
@@ -99,6 +105,7 @@ impl Place<'_> {
             Self::Certificate { .. } => "the key of a certificate".to_owned(),
             Self::AcmeAccount { .. } => "the account at a certificate authority".to_owned(),
             Self::Registration { kind, id, .. } => format!("the registered {kind} {id}"),
+            Self::Property { plugin, key, .. } => format!("{plugin} {key}"),
         }
     }
 }
@@ -132,6 +139,16 @@ impl fmt::Display for Place<'_> {
             Self::Registration { kind, node, id } => {
                 write!(f, "sarsen/registration/{kind}/{}/{node}/{id}", node.len())
             }
+            Self::Property {
+                app_id: None,
+                plugin,
+                key,
+            } => write!(f, "sarsen/property/global/{plugin}/{key}"),
+            Self::Property {
+                app_id: Some(id),
+                plugin,
+                key,
+            } => write!(f, "sarsen/property/{id}/{plugin}/{key}"),
         }
     }
 }

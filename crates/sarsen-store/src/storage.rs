@@ -1,11 +1,13 @@
 //! Storage: named folders and volumes, and where apps mount them.
 
+use std::collections::BTreeMap;
+
 use sarsen_domain::AppName;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::rows::{app_id, is_duplicate, narrowed_option, now, parsed};
-use crate::{Conflict, Store, StoreError};
+use crate::{Conflict, DockerOption, Store, StoreError, docker_options};
 
 /// The storage of a [`Store`].
 pub struct Storage<'a>(pub(crate) &'a Store);
@@ -41,6 +43,24 @@ pub struct NewMount {
     pub options: String,
     /// Who owns what is mounted.
     pub owner: Option<u32>,
+}
+
+/// What is said of an entry in keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// On the containers that mount it.
+    Label,
+    /// For what starts these containers.
+    Annotation,
+}
+
+impl Mark {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Label => "label",
+            Self::Annotation => "annotation",
+        }
+    }
 }
 
 /// A mount, and what is mounted.
@@ -124,6 +144,73 @@ impl Storage<'_> {
         Ok(())
     }
 
+    /// What is said of entries: by entry, then by key.
+    pub async fn marks(
+        &self,
+        kind: Mark,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, StoreError> {
+        let rows: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT e.name, m.key, m.value FROM storage_marks m \
+             JOIN storage_entries e ON e.id = m.entry_id WHERE m.kind = ?",
+        )
+        .bind(kind.as_str())
+        .fetch_all(&mut *self.0.read().await?)
+        .await?;
+        let mut marks: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for (entry, key, value) in rows {
+            marks.entry(entry).or_default().insert(key, value);
+        }
+        Ok(marks)
+    }
+
+    /// Says something of an entry, or takes it back.
+    pub async fn set_mark(
+        &self,
+        entry: &str,
+        kind: Mark,
+        (key, value): (&str, Option<&str>),
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = entry_id(&mut tx, entry).await?;
+        let id = id.ok_or_else(|| no_such(entry))?;
+        sqlx::query("DELETE FROM storage_marks WHERE entry_id = ? AND kind = ? AND key = ?")
+            .bind(id)
+            .bind(kind.as_str())
+            .bind(key)
+            .execute(&mut *tx)
+            .await?;
+        if let Some(value) = value {
+            sqlx::query(
+                "INSERT INTO storage_marks (entry_id, kind, key, value) VALUES (?, ?, ?, ?)",
+            )
+            .bind(id)
+            .bind(kind.as_str())
+            .bind(key)
+            .bind(value)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Mounts given as docker's flags become mounts of storage, and the flags go.
+    pub async fn adopt(
+        &self,
+        app: &AppName,
+        mounts: &[(StorageEntry, NewMount)],
+        flags: &[DockerOption],
+    ) -> Result<(), StoreError> {
+        let mut tx = self.0.write().await?;
+        let id = app_id(&mut tx, app).await?;
+        for (entry, new) in mounts {
+            add_mount(&mut tx, id, entry, new).await?;
+        }
+        docker_options::remove(&mut tx, id, flags).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Mounts an entry; one that stands for a bare path is made when it is not there.
     pub async fn mount(
         &self,
@@ -133,31 +220,7 @@ impl Storage<'_> {
     ) -> Result<(), StoreError> {
         let mut tx = self.0.write().await?;
         let id = app_id(&mut tx, app).await?;
-        if entry.unnamed && entry_id(&mut tx, &entry.name).await?.is_none() {
-            insert(&mut tx, entry).await?;
-        }
-        let found = entry_id(&mut tx, &entry.name).await?;
-        let entry_id = found.ok_or_else(|| no_such(&entry.name))?;
-        sqlx::query(
-            "INSERT INTO storage_mounts \
-             (app_id, entry_id, target, phases, process, subpath, read_only, options, owner) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(id)
-        .bind(entry_id)
-        .bind(&mount.target)
-        .bind(&mount.phases)
-        .bind(&mount.process)
-        .bind(&mount.subpath)
-        .bind(mount.read_only)
-        .bind(&mount.options)
-        .bind(mount.owner)
-        .execute(&mut *tx)
-        .await
-        .map_err(|error| match is_duplicate(&error) {
-            true => StoreError::from(Conflict::MountExists),
-            false => error.into(),
-        })?;
+        add_mount(&mut tx, id, entry, mount).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -201,6 +264,41 @@ impl Storage<'_> {
             .await?;
         rows.iter().map(mount).collect()
     }
+}
+
+/// Mounts an entry within the caller's transaction.
+async fn add_mount(
+    connection: &mut SqliteConnection,
+    app_id: i64,
+    entry: &StorageEntry,
+    mount: &NewMount,
+) -> Result<(), StoreError> {
+    if entry.unnamed && entry_id(connection, &entry.name).await?.is_none() {
+        insert(connection, entry).await?;
+    }
+    let found = entry_id(connection, &entry.name).await?;
+    let entry_id = found.ok_or_else(|| no_such(&entry.name))?;
+    sqlx::query(
+        "INSERT INTO storage_mounts \
+         (app_id, entry_id, target, phases, process, subpath, read_only, options, owner) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(app_id)
+    .bind(entry_id)
+    .bind(&mount.target)
+    .bind(&mount.phases)
+    .bind(&mount.process)
+    .bind(&mount.subpath)
+    .bind(mount.read_only)
+    .bind(&mount.options)
+    .bind(mount.owner)
+    .execute(connection)
+    .await
+    .map_err(|error| match is_duplicate(&error) {
+        true => StoreError::from(Conflict::MountExists),
+        false => error.into(),
+    })?;
+    Ok(())
 }
 
 async fn insert(connection: &mut SqliteConnection, entry: &StorageEntry) -> Result<(), StoreError> {
@@ -326,6 +424,34 @@ mod tests {
         assert_eq!(storage.unmount(&app("a"), "data", None).await.unwrap(), 1);
         storage.destroy("data").await.unwrap();
         assert!(storage.get("data").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn marks_go_with_their_entry() {
+        let store = TestStore::with_apps(&[]).await;
+        let storage = store.storage();
+        storage.create(&entry("data", "/s/data")).await.unwrap();
+        for (key, value) in [
+            ("a", Some("1")),
+            ("a", Some("2")),
+            ("b", Some("3")),
+            ("b", None),
+        ] {
+            let mark = (key, value);
+            storage.set_mark("data", Mark::Label, mark).await.unwrap();
+        }
+        let marks = storage.marks(Mark::Label).await.unwrap();
+        assert_eq!(
+            marks["data"].iter().collect::<Vec<_>>(),
+            [(&"a".to_owned(), &"2".to_owned())]
+        );
+        assert!(storage.marks(Mark::Annotation).await.unwrap().is_empty());
+        let none = storage
+            .set_mark("none", Mark::Label, ("a", Some("1")))
+            .await;
+        assert!(none.is_err());
+        storage.destroy("data").await.unwrap();
+        assert!(storage.marks(Mark::Label).await.unwrap().is_empty());
     }
 
     #[tokio::test]

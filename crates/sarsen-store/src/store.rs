@@ -26,6 +26,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 const CANARY: &str = "sarsen";
 const READERS: u32 = 4;
+/// A list of a thousand apps comes without the reading thread waiting for whoever takes the rows.
+const ROWS_AHEAD: usize = 1024;
 /// For whoever else has the file open: a person with the `sqlite3` shell, a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,7 @@ impl Store {
             .filename(db)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            .row_buffer_size(ROWS_AHEAD)
             .disable_statement_logging();
         let write_options = options
             .clone()
@@ -294,6 +297,7 @@ async fn unlock(writer: &SqlitePool, path: &Path) -> Result<Sealer, StoreError> 
                 .await?;
         }
     }
+    crate::properties::seal_plain(&mut tx, &sealer).await?;
     tx.commit().await?;
     Ok(sealer)
 }

@@ -61,7 +61,16 @@ impl Control {
             self.adopt_cron_runs().await?;
             *adopted = true;
         }
-        self.cron_tick(clock()).await
+        let host = match self.host_tick(clock()).await {
+            Ok(next) => next,
+            // What plugins have to say must not hold up the apps' tasks.
+            Err(failure) => {
+                tracing::warn!(error = %failure, "scheduled tasks of plugins must wait");
+                None
+            }
+        };
+        let apps = self.cron_tick(clock()).await?;
+        Ok([apps, host].into_iter().flatten().min())
     }
 
     /// Starts what has come due up to `now`; tells when something is due next.
@@ -73,6 +82,9 @@ impl Control {
             let Ok(app_json) = AppJson::parse(&text) else {
                 continue;
             };
+            if app_json.cron.is_empty() {
+                continue;
+            }
             let mut tasks = self.with_settings(&app, app_json.cron).await?;
             tasks.stopped = stopped;
             for task in &tasks.tasks {

@@ -173,8 +173,7 @@ impl Control {
             .await?;
         rollout.tell_skipped(job);
         let mut settings = self.app_settings(&release).await?;
-        let types = rollout.wanted.iter().map(|(process, _)| process.clone());
-        self.add_deploy_flags(&release, &types.collect(), &mut settings)
+        self.add_deploy_flags(&release, &rollout.wanted, &mut settings)
             .await?;
         settings.stop_first = self.to_stop_first(&job.app, &settings, &rollout).await?;
         let port = sarsen_domain::health::web_port(&settings.ports);

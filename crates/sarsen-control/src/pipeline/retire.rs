@@ -1,7 +1,7 @@
 //! Retire: the new containers get their names, the replaced ones are drained and stopped in the background.
 
 use sarsen_deploy::{Deployed as Named, Phase, PhaseTask};
-use sarsen_domain::{AppJson, AppName, EnvKey, Progress};
+use sarsen_domain::{AppJson, AppName, EnvKey, Progress, Release};
 use sarsen_plugins::Trigger;
 use sarsen_store::Scope;
 
@@ -33,6 +33,17 @@ impl Control {
             ));
         }
         Deployed(())
+    }
+
+    /// The way's end for a release that is only to be built: it waits for a rollback to it, and nothing that runs is touched.
+    pub(crate) async fn shelve(&self, job: &Job, release: &Release) -> Outcome<Deployed> {
+        let (app, number) = (&job.app, release.number);
+        self.store.releases().shelve(app, number).await?;
+        self.store.builds().set_release(&job.build, number).await?;
+        job.log.header("Skipping deployment");
+        job.log
+            .body(&format!("'rollback {app} {number}' deploys this release"));
+        Ok(Deployed(()))
     }
 
     async fn complete(&self, job: &Job, routed: Routed) -> Outcome {
@@ -101,7 +112,7 @@ impl Control {
     }
 
     /// Keeps the commit where Dokku does: in the app's config.
-    async fn store_commit(&self, job: &Job, release: &sarsen_domain::Release) -> Outcome {
+    async fn store_commit(&self, job: &Job, release: &Release) -> Outcome {
         let key = verbs::git::CONCERN
             .effective(self, &job.app, "rev-env-var")
             .await?;
@@ -118,7 +129,7 @@ impl Control {
     async fn run_postdeploy(
         &self,
         job: &Job,
-        release: &sarsen_domain::Release,
+        release: &Release,
         settings: &sarsen_deploy::AppSettings,
     ) {
         let app_json = release

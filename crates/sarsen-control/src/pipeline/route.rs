@@ -7,7 +7,7 @@ use sarsen_deploy::Started;
 use sarsen_domain::Progress;
 use sarsen_plugins::Trigger;
 use sarsen_router::Departure;
-use sarsen_store::Instance;
+use sarsen_store::{Instance, Scope};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -78,6 +78,10 @@ impl Control {
             .instances()
             .promote(&job.app, number, &job.build, replace)
             .await?;
+        // Who deploys an app wants it to run.
+        let scope = Scope::App(job.app.clone());
+        let properties = self.store.properties();
+        properties.unset(&scope, "ps", "restore").await?;
         self.show_routes(&job.app);
         let switch = self.note_switch(&replaced);
         self.refresh_routes().await?;

@@ -46,6 +46,7 @@ impl Control {
         let options = self.store.docker_options().list(app).await?;
         let resources = Resources::of(self, app).await?;
         let storage = self.storage_mounts(app).await?;
+        let marks = self.storage_marks().await?;
         let mounting = storage
             .iter()
             .filter_map(|(held, _)| ProcessType::parse(&held.mount.process).ok());
@@ -57,10 +58,12 @@ impl Control {
             .collect();
         let compose = |phase: OptionPhase, process: Option<&ProcessType>| -> Outcome<_> {
             let mut flags = of_phase(&options, phase, process)?;
-            let mounts = storage
-                .iter()
-                .filter(|(held, _)| mounts_in(held, phase, process));
-            flags.mounts.extend(mounts.map(|(_, mount)| mount.clone()));
+            for (held, mount) in &storage {
+                if mounts_in(held, phase, process) {
+                    flags.mounts.push(mount.clone());
+                    marks.put(held, &mut flags);
+                }
+            }
             Ok(flags.overlaid(resources.settings(process)?))
         };
         let mut by_process = BTreeMap::new();

@@ -118,6 +118,8 @@ impl Control {
 
     /// Fires a trigger for who gave the command, and shows what scripts print.
     pub(crate) async fn fire_for(&self, call: &mut Call, (trigger, args): Moment) -> Outcome {
+        let words: Vec<_> = args.iter().map(String::as_str).collect();
+        self.note_trigger(&trigger, &words).await;
         if !self.plugins.implements(&trigger) {
             return Ok(());
         }

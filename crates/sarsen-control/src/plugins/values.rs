@@ -1,9 +1,7 @@
 //! Triggers whose output is an answer: a line, a list, flags for the engine.
 
-use std::collections::BTreeSet;
-
 use sarsen_deploy::AppSettings;
-use sarsen_domain::{AppName, ContainerSettings, DockerFlags, ProcessType, Release};
+use sarsen_domain::{AppName, ContainerSettings, DockerFlags, ProcessIndex, ProcessType, Release};
 use sarsen_plugins::{Call as Script, Output, Trigger};
 
 use super::failure_of;
@@ -16,6 +14,7 @@ const LONGEST: usize = 64 * 1024;
 impl Control {
     /// What plugins print for a trigger, whole; `None` when nobody answers it or says nothing.
     pub(crate) async fn answer(&self, trigger: Trigger, args: &[&str]) -> Outcome<Option<String>> {
+        self.note_trigger(&trigger, args).await;
         if !self.plugins.implements(&trigger) {
             return Ok(None);
         }
@@ -79,33 +78,31 @@ impl Control {
         .await
     }
 
-    /// What plugins add to the containers of a deploy, over everything else. They are asked once for each process type.
+    /// What plugins add to the containers of a deploy, over everything else. They are asked for each container, as Dokku
+    /// asks them.
     pub(crate) async fn add_deploy_flags(
         &self,
         release: &Release,
-        processes: &BTreeSet<ProcessType>,
+        wanted: &[(ProcessType, ProcessIndex)],
         settings: &mut AppSettings,
     ) -> Outcome {
         let (app, builder) = (release.app.as_str(), release.builder.as_str());
         let tag = release.number.to_string();
-        for process in processes {
-            let name = process.as_str();
+        for (process, index) in wanted {
+            let (name, number) = (process.as_str(), index.to_string());
             let texts = self
                 .flags(&[
-                    (Trigger::DockerArgsDeploy, &[app, &tag, name, "1"]),
+                    (Trigger::DockerArgsDeploy, &[app, &tag, name, &number]),
                     (
                         Trigger::DockerArgsProcessDeploy,
-                        &[app, builder, &tag, name, "1"],
+                        &[app, builder, &tag, name, &number],
                     ),
                 ])
                 .await?;
             if !texts.is_empty() {
-                let own = settings
-                    .flags
-                    .get(process)
-                    .unwrap_or(&settings.flags_default);
-                let flags = overlaid(own.clone(), &texts)?;
-                settings.flags.insert(process.clone(), flags);
+                let flags = overlaid(settings.flags(process).clone(), &texts)?;
+                let place = (process.clone(), *index);
+                settings.flags_of_one.insert(place, flags);
             }
         }
         Ok(())

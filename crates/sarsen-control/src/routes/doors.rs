@@ -272,6 +272,19 @@ impl Control {
         self.check_door(Door::Http, port).await
     }
 
+    /// The same for a port where TLS is spoken.
+    pub(crate) async fn check_tls_port_can_be_opened(&self, port: u16) -> Outcome {
+        if self.main_ports().https.is_none() {
+            return Err(Failure::new(
+                "This installation does not serve HTTPS: name an address in https.listen of the daemon's configuration",
+            ));
+        }
+        if port == 443 {
+            return Ok(());
+        }
+        self.check_door(Door::Https, port).await
+    }
+
     async fn check_door(&self, door: Door, port: u16) -> Outcome {
         let main = self.main_ports();
         let taken = if port == main.http {
@@ -377,6 +390,10 @@ fn wanted(view: &RoutingView, routes: &[AppRoute]) -> BTreeMap<Place, Door> {
             None => {
                 if let Some(port) = view.proxy.port(&route.app).filter(|port| *port != 80) {
                     want(Door::Http, port);
+                }
+                let ssl = view.proxy.ssl_port(&route.app);
+                if let Some(port) = ssl.filter(|_| view.main.https.is_some()) {
+                    want(Door::Https, port);
                 }
             }
         }

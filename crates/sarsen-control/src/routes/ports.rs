@@ -68,7 +68,7 @@ pub(super) fn of(view: &RoutingView, app: &AppName) -> Vec<RoutePort> {
     }
     // Whether there is anybody to talk to inside TLS is for the certificates to say.
     if let Some(https) = view.main.https {
-        add(https);
+        add(view.proxy.ssl_port(app).unwrap_or(https));
     }
     ports
 }
@@ -125,6 +125,9 @@ impl Control {
         let chosen = crate::verbs::proxy::CONCERN
             .effective(self, app, "proxy-port")
             .await?;
+        let chosen_ssl = crate::verbs::proxy::CONCERN
+            .effective(self, app, "proxy-ssl-port")
+            .await?;
         let mapping = |scheme, host| PortMapping {
             scheme,
             host,
@@ -132,7 +135,7 @@ impl Control {
         };
         Ok(vec![
             mapping(Scheme::Http, chosen.parse().unwrap_or(80)),
-            mapping(Scheme::Https, 443),
+            mapping(Scheme::Https, chosen_ssl.parse().unwrap_or(443)),
         ])
     }
 

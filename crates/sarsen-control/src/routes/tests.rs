@@ -206,3 +206,17 @@ fn plain_requests_go_to_https_once_there_is_a_certificate() {
     global.insert(no, "false".to_owned());
     assert_eq!(redirect(&view), None);
 }
+
+#[test]
+fn another_port_can_stand_for_443() {
+    let mut view = view("shop");
+    let app = AppName::parse("shop").unwrap();
+    view.main.https = Some(8443);
+    view.https_public = Some(443);
+    view.proxy.ssl_ports.insert(app.clone(), 9443);
+    view.certified.insert(app);
+    let route = only(&view, Vec::new());
+    let ports: Vec<_> = route.ports.iter().map(|port| port.host_port).collect();
+    assert!(ports.contains(&9443) && !ports.contains(&8443), "{ports:?}");
+    assert_eq!(route.policy.https.redirect.unwrap().to, 9443);
+}

@@ -404,8 +404,12 @@ pub(crate) async fn redeploy(
     };
     let record = control.store.apps().get(app).await?;
     control.tell_of_config(call, app).await?;
-    if call.args.has("--no-restart") || !record.deployed || record.stopped {
+    let runs = record.deployed && !record.stopped && control.is_restored(app).await?;
+    if call.args.has("--no-restart") || !runs {
         return Ok(());
+    }
+    if control.skips_deploy(app).await? {
+        return call.out.header("Skipping deployment").await;
     }
     call.out.header(&format!("Restarting app {app}")).await?;
     if let Err(failure) = control.redeploy_config(call, why).await {

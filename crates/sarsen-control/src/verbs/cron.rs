@@ -9,7 +9,7 @@ use sarsen_runtime::{LogOptions, StdStream};
 use sarsen_store::{CronRunState, NewCronRun, Scope};
 
 use crate::control::Control;
-use crate::cron::{Begun, TaskOverview, WantedRun, sendmail_is_there};
+use crate::cron::{Begun, HostTask, TaskOverview, WantedRun, sendmail_is_there};
 use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach, apps_to_report, boolean};
 use crate::report::{self, ReportKind, wants_json};
@@ -23,7 +23,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "cron:list",
         "[--format stdout|json] <app>|--global",
         Read,
-        "Lists the scheduled tasks of an app",
+        "Lists the scheduled tasks of an app, or those of plugins",
         list
     ),
     verb!(
@@ -195,25 +195,18 @@ async fn named(control: &Control, call: &mut Call) -> Outcome<(AppName, CronId)>
 
 async fn list(control: &Control, call: &mut Call) -> Outcome {
     let json = wants_json(call)?;
-    // Tasks come from app.json, so there are none that belong to no app.
-    let mut tasks = Vec::new();
-    let mut name = String::new();
-    if !call.args.has("--global") {
-        let app = call.app()?;
-        tasks = control.cron_tasks(&app).await?;
-        name = app.to_string();
+    if call.args.has("--global") {
+        return list_host(control, call, json).await;
     }
+    let app = call.app()?;
+    let tasks = control.cron_tasks(&app).await?;
     if json {
-        let rows = tasks.iter().map(|task| to_json(&name, task)).collect();
+        let name = app.as_str();
+        let rows = tasks.iter().map(|task| to_json(name, task)).collect();
         let text = serde_json::Value::Array(rows).to_string();
         return call.out.line(&text).await;
     }
-    let mut rows = Vec::new();
-    if !call.out.quiet {
-        let titles = ["ID", "Schedule", "Concurrency", "Maintenance", "Command"];
-        rows.push(titles.map(str::to_owned).to_vec());
-    }
-    rows.extend(tasks.iter().map(|task| {
+    let rows = tasks.iter().map(|task| {
         vec![
             task.id.to_string(),
             task.schedule.clone(),
@@ -221,8 +214,46 @@ async fn list(control: &Control, call: &mut Call) -> Outcome {
             (task.app_in_maintenance || task.in_maintenance).to_string(),
             task.command.clone(),
         ]
-    }));
+    });
+    table(call, rows.collect()).await
+}
+
+async fn table(call: &mut Call, tasks: Vec<Vec<String>>) -> Outcome {
+    let mut rows = Vec::new();
+    if !call.out.quiet {
+        let titles = ["ID", "Schedule", "Concurrency", "Maintenance", "Command"];
+        rows.push(titles.map(str::to_owned).to_vec());
+    }
+    rows.extend(tasks);
     call.out.table(&rows).await
+}
+
+/// What plugins want done on the host.
+async fn list_host(control: &Control, call: &mut Call, json: bool) -> Outcome {
+    let tasks = control.host_tasks().await?;
+    if json {
+        let row = |one: &HostTask| {
+            serde_json::json!({
+                "id": one.id().as_str(), "app": "", "command": one.task.command, "global": true,
+                "schedule": one.task.schedule, "concurrency_policy": "forbid",
+                "app-in-maintenance": false, "task-in-maintenance": false, "maintenance": false,
+                "plugin": one.plugin.as_str(), "log-file": one.log,
+            })
+        };
+        let rows = tasks.iter().map(row).collect();
+        let text = serde_json::Value::Array(rows).to_string();
+        return call.out.line(&text).await;
+    }
+    let rows = tasks.into_iter().map(|one| {
+        vec![
+            one.id().to_string(),
+            one.task.schedule,
+            "forbid".to_owned(),
+            "false".to_owned(),
+            one.task.command,
+        ]
+    });
+    table(call, rows.collect()).await
 }
 
 fn to_json(app: &str, task: &TaskOverview) -> serde_json::Value {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sarsen_plugins::Trigger;
 use sarsen_store::{Event, Scope};
 
 use crate::control::Control;
@@ -23,14 +24,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         "events:off",
         "",
         Host,
-        "Keeps events from the daemon's log",
+        "Keeps events from the daemon's log, and triggers from being events",
         off
     ),
     verb!(
         "events:on",
         "",
         Host,
-        "Has events written to the daemon's log as well",
+        "Has every trigger that is fired be an event, and events written to the daemon's log as well",
         on
     ),
 ];
@@ -60,8 +61,17 @@ async fn events(control: &Control, call: &mut Call) -> Outcome {
     }
 }
 
-/// `2026-11-22T10:00:00Z ada ps:restart shop exit_code=0`
+/// `2026-11-22T10:00:00Z ada ps:restart shop exit_code=0`, `2026-11-22T10:00:00Z sarsen INVOKED: post-create( shop )`
 fn shown(event: &Event) -> String {
+    if event.detail.get("invoked").is_some() {
+        return format!(
+            "{} {} INVOKED: {}( {} )",
+            rfc3339(event.at_ms / 1000),
+            event.actor,
+            event.action,
+            event.object.escape_debug()
+        );
+    }
     let mut text = format!(
         "{} {} {} {}",
         rfc3339(event.at_ms / 1000),
@@ -78,8 +88,10 @@ fn shown(event: &Event) -> String {
 async fn list(_: &Control, call: &mut Call) -> Outcome {
     call.out.title("Events currently logged").await?;
     let changing = commands().filter(|command| command.action != crate::access::Action::Read);
-    let names: String = changing
-        .map(|command| format!("{}\n", command.name))
+    let commands = changing.map(|command| command.name);
+    let names: String = commands
+        .chain(Trigger::NAMES.iter().copied())
+        .map(|name| format!("{name}\n"))
         .collect();
     call.out.bytes(names.as_bytes()).await
 }
@@ -122,7 +134,16 @@ mod tests {
             "{shown}"
         );
         assert!(world.ok("events:list").await.contains("\nconfig:set\n"));
+        assert!(world.ok("events:list").await.contains("\npost-deploy\n"));
         world.ok("events:on").await;
+        world.ok("apps:create loud").await;
         world.ok("events:off").await;
+        world.ok("apps:create quiet").await;
+        let shown = world.ok("events").await;
+        assert!(
+            shown.contains(" sarsen INVOKED: post-create( loud )\n"),
+            "{shown}"
+        );
+        assert!(!shown.contains("post-create( quiet )"), "{shown}");
     }
 }

@@ -3,11 +3,12 @@
 use sarsen_deploy::LogSource;
 use sarsen_deploy::drain::Sink;
 use sarsen_domain::{AppName, Invalid, ProcessType};
+use sarsen_store::is_sealed_property;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
-use crate::property::{Concern, Property, Reach};
-use crate::report::ReportKind;
+use crate::property::{Concern, Property, Reach, apps_to_report, scope};
+use crate::report::{self, ReportKind};
 use crate::table::{Call, Command, verb};
 use crate::verbs::run::show;
 
@@ -40,7 +41,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "logs:set",
         "<app>|--global <key> [<value>]",
         Change,
-        "Sets a logs property: app-label-alias, max-size, vector-cron-sink, vector-sink",
+        "Sets a logs property: app-label-alias, max-size, vector-cron-sink, vector-sink (vector-image and vector-networks mean nothing here)",
         set
     ),
     verb!(
@@ -89,6 +90,18 @@ pub(crate) const CONCERN: Concern = Concern {
             check: sink,
         },
         Property {
+            key: "vector-image",
+            reach: Reach::Global,
+            default: "",
+            check: no_image,
+        },
+        Property {
+            key: "vector-networks",
+            reach: Reach::Global,
+            default: "",
+            check: no_networks,
+        },
+        Property {
             key: "vector-sink",
             reach: Reach::AppAndGlobal,
             default: "",
@@ -104,6 +117,18 @@ pub(crate) const CONCERN: Concern = Concern {
 
 fn sink(value: &str) -> Result<(), Invalid> {
     Sink::parse(value).map(|_| ())
+}
+
+fn no_image(_: &str) -> Result<(), Invalid> {
+    Err(Invalid::new(
+        "vector-image cannot be set: the daemon sends logs itself, so there is no container of Vector and no image of it",
+    ))
+}
+
+fn no_networks(_: &str) -> Result<(), Invalid> {
+    Err(Invalid::new(
+        "vector-networks cannot be set: the daemon sends logs from the host, so there is no container to join networks",
+    ))
 }
 
 fn json_key(value: &str) -> Result<(), Invalid> {
@@ -131,11 +156,42 @@ fn size(value: &str) -> Result<(), Invalid> {
 }
 
 async fn report(control: &Control, call: &mut Call) -> Outcome {
-    CONCERN.report(control, call).await
+    let names = if call.args.has("--global") {
+        vec![None]
+    } else {
+        let apps = apps_to_report(control, call).await?;
+        apps.into_iter().map(Some).collect()
+    };
+    for app in names {
+        let mut fields = CONCERN.fields(control, app.as_ref()).await?;
+        for (field, value) in &mut fields {
+            if field.ends_with("-sink") {
+                *value = Sink::masked(value);
+            }
+        }
+        for key in ["vector-image", "vector-networks"] {
+            let value = fields.get(&format!("logs-global-{key}")).cloned();
+            fields.insert(format!("logs-computed-{key}"), value.unwrap_or_default());
+        }
+        let name = app.as_ref().map_or("Global", AppName::as_str);
+        report::print(call, &CONCERN.report, name, &fields).await?;
+    }
+    Ok(())
 }
 
 async fn set(control: &Control, call: &mut Call) -> Outcome {
-    CONCERN.set(control, call).await
+    let (scope, at) = scope(call)?;
+    let key = call.args.get(at).unwrap_or_default().to_owned();
+    let value = call.args.get(at + 1).unwrap_or_default().to_owned();
+    if value.is_empty() || !is_sealed_property(CONCERN.plugin, &key) {
+        return CONCERN.set(control, call).await;
+    }
+    // What was typed is not said again: it may hold a password.
+    sink(&value)?;
+    let properties = control.store.properties();
+    properties.set(&scope, CONCERN.plugin, &key, &value).await?;
+    let shown = Sink::masked(&value);
+    call.out.title(&format!("Setting {key} to {shown}")).await
 }
 
 async fn logs(control: &Control, call: &mut Call) -> Outcome {

@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
+use sarsen_domain::AppName;
 use sarsen_router::{AppRoute, LogForm, Policy};
+use sarsen_store::Scope;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -74,16 +76,16 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     verb!(
         "nginx:validate",
-        "[<app>]",
-        Read,
+        "[--clean] [<app>]",
+        Change,
         "Is nginx:validate-config",
         validate
     ),
     verb!(
         "nginx:validate-config",
-        "[<app>]",
-        Read,
-        "Checks the stored settings of one app or all",
+        "[--clean] [<app>]",
+        Change,
+        "Checks the stored settings of one app or all; --clean takes out those that cannot be in force",
         validate
     ),
 ];
@@ -141,9 +143,13 @@ async fn error_logs(control: &Control, call: &mut Call) -> Outcome {
 }
 
 async fn validate(control: &Control, call: &mut Call) -> Outcome {
+    let apps = crate::property::apps_to_report(control, call).await?;
+    if call.args.has("--clean") {
+        clean(control, call, &apps).await?;
+    }
     let wishes = control.wishes().await?;
     let mut wrong = 0_usize;
-    for app in crate::property::apps_to_report(control, call).await? {
+    for app in apps {
         let (_, problems) = wishes.policy(&app);
         wrong += problems.len();
         for problem in problems {
@@ -156,6 +162,25 @@ async fn validate(control: &Control, call: &mut Call) -> Outcome {
         ));
     }
     call.out.header("The settings are valid").await
+}
+
+/// Takes out what another version wrote and this one cannot read.
+async fn clean(control: &Control, call: &mut Call, apps: &[AppName]) -> Outcome {
+    let properties = control.store.properties();
+    for app in apps {
+        let scope = Scope::App(app.clone());
+        for plugin in ["nginx", "router"] {
+            for (key, value) in properties.all(&scope, plugin).await? {
+                let Err(why) = crate::verbs::check_property(plugin, &key, &value) else {
+                    continue;
+                };
+                properties.unset(&scope, plugin, &key).await?;
+                let text = format!("Removed {plugin} {key} of {app}: {why}");
+                call.out.header(&text).await?;
+            }
+        }
+    }
+    control.refresh_routes().await
 }
 
 async fn show_config(control: &Control, call: &mut Call) -> Outcome {

@@ -121,6 +121,7 @@ async fn overview(_: &Control, call: &mut Call) -> Outcome {
 async fn enable(control: &Control, call: &mut Call) -> Outcome {
     let name = named(call)?;
     control.plugins.enable(&name).await?;
+    control.forget_host_tasks();
     call.out.header(&format!("Plugin {name} enabled")).await?;
     say_replaced(control, call, &name).await
 }
@@ -138,6 +139,7 @@ async fn say_replaced(control: &Control, call: &mut Call, name: &PluginName) -> 
 async fn disable(control: &Control, call: &mut Call) -> Outcome {
     let name = named(call)?;
     control.plugins.disable(&name).await?;
+    control.forget_host_tasks();
     call.out.header(&format!("Plugin {name} disabled")).await
 }
 

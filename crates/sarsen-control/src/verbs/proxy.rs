@@ -123,6 +123,10 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
             let wanted = port::parse_port(&value)?;
             control.check_port_can_be_opened(wanted).await?;
         }
+        if key == "proxy-ssl-port" && !value.is_empty() {
+            let wanted = port::parse_port(&value)?;
+            control.check_tls_port_can_be_opened(wanted).await?;
+        }
         CONCERN.set(control, call).await?;
     } else if value.is_empty() {
         kind(&key)?;
@@ -220,12 +224,30 @@ pub(crate) struct ProxyView {
     /// The port in place of 80, for apps whose ports are detected.
     pub ports: std::collections::BTreeMap<AppName, u16>,
     pub global_port: Option<u16>,
+    /// The port in place of 443, likewise.
+    pub ssl_ports: std::collections::BTreeMap<AppName, u16>,
+    pub global_ssl_port: Option<u16>,
+}
+
+fn numbers(
+    values: std::collections::BTreeMap<AppName, String>,
+) -> std::collections::BTreeMap<AppName, u16> {
+    let parsed = values.into_iter();
+    parsed
+        .filter_map(|(app, port)| Some((app, port.parse().ok()?)))
+        .collect()
 }
 
 impl ProxyView {
     /// The port in place of 80.
     pub(crate) fn port(&self, app: &AppName) -> Option<u16> {
         self.ports.get(app).copied().or(self.global_port)
+    }
+
+    /// The port in place of 443, when it is another one.
+    pub(crate) fn ssl_port(&self, app: &AppName) -> Option<u16> {
+        let chosen = self.ssl_ports.get(app).copied().or(self.global_ssl_port);
+        chosen.filter(|port| *port != 443)
     }
 }
 
@@ -239,8 +261,10 @@ impl Control {
         let kinds = properties.by_app(CONCERN.plugin, "type").await?;
         let disabled = properties.by_app(CONCERN.plugin, "disabled").await?;
         let ports = properties.by_app(CONCERN.plugin, "proxy-port").await?;
+        let ssl_ports = properties.by_app(CONCERN.plugin, "proxy-ssl-port").await?;
         let kind = CONCERN.global(self, "type").await?;
         let port = CONCERN.global(self, "proxy-port").await?;
+        let ssl_port = CONCERN.global(self, "proxy-ssl-port").await?;
         let cleared = self.cleared.lock().unwrap_or_else(PoisonError::into_inner);
         let hidden = apps.filter(|app| {
             kinds.get(*app).unwrap_or(&kind) == NONE
@@ -249,11 +273,10 @@ impl Control {
         });
         Ok(ProxyView {
             hidden: hidden.cloned().collect(),
-            ports: ports
-                .into_iter()
-                .filter_map(|(app, port)| Some((app, port.parse().ok()?)))
-                .collect(),
+            ports: numbers(ports),
             global_port: port.parse().ok(),
+            ssl_ports: numbers(ssl_ports),
+            global_ssl_port: ssl_port.parse().ok(),
         })
     }
 

@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::settings::parse_restart_policy;
 use crate::pipeline::{Arrival, Rollout, Source};
-use crate::property::{Concern, Property, Reach, apps_to_report, repository_path};
+use crate::property::{Concern, Property, Reach, apps_to_report, boolean, repository_path};
 use crate::push::{from_release, from_source};
 use crate::report::{self, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
@@ -79,7 +79,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "ps:set",
         "<app>|--global <key> [<value>]",
         Change,
-        "Sets a process property: dockerfile-start-cmd, procfile-path, restart-policy, start-cmd, stop-timeout-seconds",
+        "Sets a process property: dockerfile-start-cmd, procfile-path, restart-policy, restore, skip-deploy, start-cmd, stop-timeout-seconds",
         set
     ),
     verb!(
@@ -119,6 +119,18 @@ pub(crate) const CONCERN: Concern = Concern {
             reach: Reach::AppAndGlobal,
             default: "on-failure:10",
             check: restart_policy,
+        },
+        Property {
+            key: "restore",
+            reach: Reach::App,
+            default: "true",
+            check: boolean,
+        },
+        Property {
+            key: "skip-deploy",
+            reach: Reach::AppAndGlobal,
+            default: "false",
+            check: boolean,
         },
         Property {
             key: "start-cmd",
@@ -225,6 +237,10 @@ async fn restore(control: &Control, call: &mut Call) -> Outcome {
                 let text = format!("Skipping {app}: it was stopped");
                 return call.out.warn(&text).await;
             }
+            if record.deployed && !control.is_restored(app).await? {
+                let text = format!("Skipping {app}: its property restore is false");
+                return call.out.warn(&text).await;
+            }
             if !record.deployed || control.all_run(app).await? {
                 return Ok(());
             }
@@ -320,7 +336,10 @@ async fn report(control: &Control, call: &mut Call) -> Outcome {
         };
         fields.insert("deployed".to_owned(), record.deployed.to_string());
         fields.insert("processes".to_owned(), processes.len().to_string());
-        fields.insert("restore".to_owned(), (!record.stopped).to_string());
+        // One field for both reasons, as Dokku has it.
+        fields.remove("ps-restore");
+        let may = fields.remove("ps-computed-restore").as_deref() == Some("true");
+        fields.insert("restore".to_owned(), (may && !record.stopped).to_string());
         fields.insert("running".to_owned(), word.to_owned());
         fields.insert(
             "ps-can-scale".to_owned(),

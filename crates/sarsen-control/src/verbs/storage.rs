@@ -1,6 +1,9 @@
 //! Storage: folders of the host and volumes, by name, and where apps mount them.
 
+mod exec;
 mod files;
+mod marks;
+mod migrate;
 mod show;
 
 use sarsen_domain::docker_flags::{Mount, MountSource, absolute_path, parse_volume};
@@ -16,6 +19,20 @@ use crate::verbs::apps::confirm;
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
+    verb!(
+        "storage:annotations:report",
+        "[--format stdout|json] [--storage-annotations-*] [<name>]",
+        Read,
+        "Displays the annotations of named folders",
+        marks::report_annotations
+    ),
+    verb!(
+        "storage:annotations:set",
+        "<name> <key> [<value>]",
+        Change,
+        "Sets an annotation for the containers that mount a named folder",
+        marks::set_annotation
+    ),
     verb!(
         "storage:create",
         "[--scheduler docker-local] [--chown OWNER] [--mode OCTAL] <name> [<path>]",
@@ -38,11 +55,32 @@ pub(crate) const COMMANDS: &[Command] = &[
         ensure_directory
     ),
     verb!(
+        "storage:exec",
+        "[--image IMAGE] [--as-user UID] <name> [<command...>]",
+        Inside,
+        "Runs a command, or a shell, in a container that has a named folder at /data",
+        exec::exec
+    ),
+    verb!(
         "storage:info",
         "[--format text|json] <name>",
         Read,
         "Shows a named folder",
         show::info
+    ),
+    verb!(
+        "storage:labels:report",
+        "[--format stdout|json] [--storage-labels-*] [<name>]",
+        Read,
+        "Displays the labels of named folders",
+        marks::report_labels
+    ),
+    verb!(
+        "storage:labels:set",
+        "<name> <key> [<value>]",
+        Change,
+        "Sets a label on the containers that mount a named folder",
+        marks::set_label
     ),
     verb!(
         "storage:list",
@@ -57,6 +95,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         Read,
         "Lists the named folders",
         show::list_entries
+    ),
+    verb!(
+        "storage:migrate",
+        "<app>|--all",
+        Change,
+        "Turns volumes among the docker options into mounts of storage",
+        migrate::migrate
     ),
     verb!(
         "storage:mount",
@@ -372,26 +417,36 @@ fn bare_mount(control: &Control, call: &Call, text: &str) -> Outcome<(StorageEnt
             ));
         }
     };
-    let options = text.splitn(3, ':').nth(2).unwrap_or_default().split(',');
-    let options: Vec<_> = options
-        .filter(|option| !matches!(*option, "ro" | "readonly" | "rw"))
-        .collect();
-    let entry = StorageEntry {
+    let entry = bare_entry(source);
+    let new = NewMount {
+        target: mount.target.clone(),
+        phases: phases(call.args.values("--phase"))?,
+        read_only: mount.read_only,
+        options: options_of(text),
+        ..NewMount::default()
+    };
+    Ok((entry, new))
+}
+
+/// What stands for a bare path or volume.
+fn bare_entry(source: String) -> StorageEntry {
+    StorageEntry {
         name: unnamed(&source),
         source,
         owner: None,
         mode: None,
         unnamed: true,
         created_at: 0,
-    };
-    let new = NewMount {
-        target: mount.target.clone(),
-        phases: phases(call.args.values("--phase"))?,
-        read_only: mount.read_only,
-        options: options.join(","),
-        ..NewMount::default()
-    };
-    Ok((entry, new))
+    }
+}
+
+/// The third part of `SOURCE:PATH:OPTIONS`, without what is said of reading and writing.
+fn options_of(text: &str) -> String {
+    let options = text.splitn(3, ':').nth(2).unwrap_or_default().split(',');
+    let options: Vec<_> = options
+        .filter(|option| !matches!(*option, "ro" | "readonly" | "rw"))
+        .collect();
+    options.join(",")
 }
 
 /// `deploy,run` unless one is named.
@@ -485,58 +540,4 @@ impl Control {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(source: &str) -> StorageEntry {
-        StorageEntry {
-            name: "data".to_owned(),
-            source: source.to_owned(),
-            owner: None,
-            mode: None,
-            unnamed: false,
-            created_at: 0,
-        }
-    }
-
-    #[test]
-    fn names_owners_and_modes_have_a_form() {
-        assert!(entry_name("my-data_1.x").is_ok());
-        for bad in ["", "-x", "../x", "a/b", "a b", "a..b", "a;b", ".x"] {
-            assert!(entry_name(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(owner("heroku").unwrap(), Some(1000));
-        assert_eq!(owner("false").unwrap(), None);
-        assert!(owner("me").is_err() && owner("-1").is_err());
-        assert_eq!(mode("0750").unwrap(), 0o750);
-        assert!(mode("8").is_err() && mode("4755").is_err());
-        assert!(unnamed("/a").starts_with("legacy-") && unnamed("/a").len() == 17);
-    }
-
-    #[test]
-    fn a_subpath_is_a_folder_of_the_entry() {
-        let mut new = NewMount {
-            target: "/d".to_owned(),
-            subpath: "sub/x".to_owned(),
-            read_only: true,
-            ..NewMount::default()
-        };
-        let mount = to_mount(&entry("/s/data"), &new).unwrap();
-        assert_eq!(mount.source, MountSource::Host("/s/data/sub/x".to_owned()));
-        assert!(mount.read_only);
-        let mount = to_mount(&entry("volume"), &new).unwrap();
-        assert_eq!(mount.subpath.as_deref(), Some("sub/x"));
-        new.subpath = "../other".to_owned();
-        assert!(to_mount(&entry("/s/data"), &new).is_err());
-        new.subpath = String::new();
-        new.options = "bogus".to_owned();
-        assert!(to_mount(&entry("/s/data"), &new).is_err());
-    }
-
-    #[test]
-    fn phases_are_both_unless_one_is_named() {
-        assert_eq!(phases(&[]).unwrap(), "deploy,run");
-        assert_eq!(phases(&["run".to_owned()]).unwrap(), "run");
-        assert!(phases(&["build".to_owned()]).is_err());
-    }
-}
+mod tests;

@@ -6,6 +6,8 @@ mod bad;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod help;
+#[cfg(test)]
 mod scrub;
 #[cfg(test)]
 mod world;

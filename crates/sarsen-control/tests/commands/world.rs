@@ -29,9 +29,16 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
+/// What `alpha` has in its app.json.
+const APP_JSON: &str = r#"{"cron": [
+    {"command": "tidy --all", "schedule": "0 3 * * *"},
+    {"command": "mail digest", "schedule": "@daily", "maintenance": true, "concurrency_policy": "forbid"}
+]}"#;
+
 impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        furnish(folder.path());
         let control = fake::control(folder.path(), &FakeRuntime::new(), &FakeIssuer::default())
             .await
             .unwrap();
@@ -103,7 +110,7 @@ impl World {
             procfile: Procfile::parse("web: serve\nworker: work").unwrap(),
             formation: Formation::initial(),
             detected_ports: vec!["http:80:5000".parse().unwrap()],
-            app_json: None,
+            app_json: Some(APP_JSON.to_owned()),
             build: build.id.clone(),
             author: "ada".to_owned(),
             description: "Deploy 0123abcd".to_owned(),
@@ -118,6 +125,33 @@ impl World {
             .finish(&build.id, BuildStatus::Succeeded, Some(0), None)
             .await
             .unwrap();
+    }
+}
+
+/// What a person on the host has lying about: certificates, a plugin, yesterday's requests.
+fn furnish(root: &Path) {
+    let write = |path: &str, text: &str| std::fs::write(root.join(path), text).unwrap();
+    write("first.crt", include_str!("../files/first.crt"));
+    write("first.key", include_str!("../files/first.key"));
+    write("second.crt", include_str!("../files/second.crt"));
+    write("second.key", include_str!("../files/second.key"));
+    write("access.log", include_str!("../files/access.log"));
+    let plugin = root.join("greeter");
+    std::fs::create_dir(&plugin).unwrap();
+    write("greeter/plugin.toml", include_str!("../files/greeter.toml"));
+    for (name, text) in [
+        ("greet", include_str!("../files/greet")),
+        ("install", "#!/bin/sh\necho installed\n"),
+        ("dependencies", "#!/bin/sh\necho nothing to fetch\n"),
+        ("update", "#!/bin/sh\necho updated\n"),
+        (
+            "cron-entries",
+            "#!/bin/sh\necho '@daily;dokku greeter:greet everybody;/var/log/greeter.log'\n",
+        ),
+    ] {
+        write(&format!("greeter/{name}"), text);
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(plugin.join(name), executable).unwrap();
     }
 }
 

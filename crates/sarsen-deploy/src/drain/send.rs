@@ -2,18 +2,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::AsyncWriteExt;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::{Codec, DrainLine, Sink, Transport};
 
@@ -32,6 +37,7 @@ type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 #[derive(Clone)]
 pub struct Senders {
     client: HttpClient,
+    tls: TlsConnector,
     folder: PathBuf,
     /// The key of JSON objects that holds the app's name.
     app_key: String,
@@ -41,19 +47,42 @@ pub struct Senders {
 pub(super) struct Connection {
     senders: Senders,
     sink: Sink,
-    stream: Option<TcpStream>,
+    stream: Option<Box<dyn Stream>>,
 }
+
+/// A connection that messages go down.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Senders {
     /// Files go to this folder. The certificates that this host trusts are trusted.
     pub fn new(folder: PathBuf) -> io::Result<Self> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err(io::Error::other("there are none on this host"));
+        }
+        Self::trusting(folder, roots)
+    }
+
+    /// The same with other certificates to trust.
+    pub(super) fn trusting(folder: PathBuf, roots: RootCertStore) -> io::Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()?
+            .with_tls_config(config.clone())
             .https_or_http()
             .enable_http1()
             .build();
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
+            tls: TlsConnector::from(Arc::new(config)),
             folder,
             app_key: "com.dokku.app-name".to_owned(),
         })
@@ -101,6 +130,20 @@ impl Senders {
         } else {
             Err(format!("it answered {status}"))
         }
+    }
+
+    async fn connect(
+        &self,
+        transport: Transport,
+        host: &str,
+        port: u16,
+    ) -> io::Result<Box<dyn Stream>> {
+        let stream = TcpStream::connect((host, port)).await?;
+        if transport != Transport::Tls {
+            return Ok(Box::new(stream));
+        }
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        Ok(Box::new(self.tls.connect(name, stream).await?))
     }
 
     fn body(&self, codec: Codec, lines: &[DrainLine]) -> (&'static str, String) {
@@ -152,21 +195,19 @@ impl Connection {
                 .await
                 .map_err(|error| error.to_string()),
             Sink::Syslog {
-                transport: Transport::Tcp,
+                transport,
                 host,
                 port,
             } => {
                 let stream = match self.stream.take() {
-                    Some(stream) => stream,
-                    None => TcpStream::connect((host.as_str(), *port))
-                        .await
-                        .map_err(|error| error.to_string())?,
+                    Some(stream) => Ok(stream),
+                    None => self.senders.connect(*transport, host, *port).await,
                 };
-                self.stream = Some(
-                    frames(stream, lines)
-                        .await
-                        .map_err(|error| error.to_string())?,
-                );
+                let sent = match stream {
+                    Ok(stream) => frames(stream, lines).await,
+                    Err(error) => Err(error),
+                };
+                self.stream = Some(sent.map_err(|error| reason(&error))?);
                 Ok(())
             }
             Sink::File { name } => append(&self.senders.folder, name, lines)
@@ -195,10 +236,9 @@ async fn datagrams(host: &str, port: u16, lines: &[DrainLine]) -> io::Result<()>
 }
 
 /// Octet counting: `LEN MESSAGE`.
-async fn frames(mut stream: TcpStream, lines: &[DrainLine]) -> io::Result<TcpStream> {
+async fn frames(mut stream: Box<dyn Stream>, lines: &[DrainLine]) -> io::Result<Box<dyn Stream>> {
     // One that the other side has closed takes the first bytes all the same.
-    let mut probe = [0_u8; 256];
-    if let Ok(0) = stream.try_read(&mut probe) {
+    if is_closed(&mut stream).await {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
     let mut bytes = Vec::new();
@@ -209,6 +249,13 @@ async fn frames(mut stream: TcpStream, lines: &[DrainLine]) -> io::Result<TcpStr
     stream.write_all(&bytes).await?;
     stream.flush().await?;
     Ok(stream)
+}
+
+/// Looks once, without waiting. A receiver of syslog has nothing to say, and what it says is passed over.
+async fn is_closed(stream: &mut Box<dyn Stream>) -> bool {
+    let mut probe = [0_u8; 256];
+    let look = stream.read(&mut probe).now_or_never();
+    matches!(look, Some(Ok(0) | Err(_)))
 }
 
 /// `<190>1 TIME APP app DYNO - - TEXT`

@@ -38,6 +38,8 @@ pub enum Transport {
     Udp,
     /// Each message says its length.
     Tcp,
+    /// The same inside TLS.
+    Tls,
 }
 
 impl Sink {
@@ -56,6 +58,7 @@ impl Sink {
             "http" | "https" => Self::http(text, Codec::NdJson),
             "syslog" | "syslog+udp" => Self::syslog(Transport::Udp, rest),
             "syslog+tcp" => Self::syslog(Transport::Tcp, rest),
+            "syslog+tls" => Self::syslog(Transport::Tls, rest),
             "file" => Self::file(rest),
             other => Err(unknown(other)),
         }
@@ -64,7 +67,7 @@ impl Sink {
     fn of_options(kind: &str, options: &BTreeMap<String, String>) -> Result<Self, Invalid> {
         let known: &[&str] = match kind {
             "http" => &["uri", "method", "encoding[codec]"],
-            "socket" => &["address", "mode"],
+            "socket" => &["address", "mode", "tls[enabled]"],
             "file" => &["path", "encoding[codec]"],
             other => return Err(unknown(other)),
         };
@@ -97,11 +100,7 @@ impl Sink {
                 };
                 Self::http(needed("uri")?, codec)
             }
-            "socket" => match options.get("mode").map(String::as_str) {
-                Some("tcp") => Self::syslog(Transport::Tcp, needed("address")?),
-                Some("udp") => Self::syslog(Transport::Udp, needed("address")?),
-                _ => Err(invalid("the option 'mode' must be tcp or udp")),
-            },
+            "socket" => Self::syslog(socket_transport(options)?, needed("address")?),
             _ if codec.is_some_and(|codec| codec != "text") => {
                 Err(invalid("files are written as text"))
             }
@@ -137,6 +136,21 @@ impl Sink {
         }
     }
 
+    /// The text of a sink as people may see it: without passwords and without the values of queries.
+    pub fn masked(text: &str) -> String {
+        let Some((kind, options)) = text.split_once("://?") else {
+            return masked_url(text);
+        };
+        let shown = options.split('&').map(|pair| match pair.split_once('=') {
+            Some(("uri", value)) => {
+                let url = decoded(value).unwrap_or_default();
+                format!("uri={}", masked_url(&url))
+            }
+            _ => pair.to_owned(),
+        });
+        format!("{kind}://?{}", shown.collect::<Vec<_>>().join("&"))
+    }
+
     /// Only a name: whoever sets a drain is not to write anywhere on the host.
     fn file(name: &str) -> Result<Self, Invalid> {
         let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -170,6 +184,7 @@ impl fmt::Display for Sink {
                 port,
             } => match transport {
                 Transport::Tcp => write!(f, "syslog+tcp://{host}:{port}"),
+                Transport::Tls => write!(f, "syslog+tls://{host}:{port}"),
                 Transport::Udp => write!(f, "syslog+udp://{host}:{port}"),
             },
             Self::File { name } => write!(f, "file://{name}"),
@@ -183,13 +198,59 @@ impl fmt::Debug for Sink {
     }
 }
 
+/// What stands for a secret.
+const MASK: &str = "***";
+
+fn masked_url(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return text.to_owned();
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let host = match authority.rsplit_once('@') {
+        // Whoever gives no password may give a token in place of the name.
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:{MASK}@{host}"),
+            None => format!("{MASK}@{host}"),
+        },
+        None => authority.to_owned(),
+    };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let masked = query.split('&').filter(|pair| !pair.is_empty());
+    let masked = masked.map(|pair| match pair.split_once('=') {
+        Some((key, _)) => format!("{key}={MASK}"),
+        None => MASK.to_owned(),
+    });
+    let query = masked.collect::<Vec<_>>().join("&");
+    let query = if query.is_empty() {
+        query
+    } else {
+        format!("?{query}")
+    };
+    format!("{scheme}://{host}{path}{query}")
+}
+
+fn socket_transport(options: &BTreeMap<String, String>) -> Result<Transport, Invalid> {
+    let option = |key: &str| options.get(key).map(String::as_str);
+    match (option("mode"), option("tls[enabled]")) {
+        (Some("tcp"), Some("true")) => Ok(Transport::Tls),
+        (Some("tcp"), None | Some("false")) => Ok(Transport::Tcp),
+        (Some("udp"), None | Some("false")) => Ok(Transport::Udp),
+        (Some("udp"), Some("true")) => Err(invalid("TLS needs the mode tcp")),
+        (Some("tcp" | "udp"), Some(_)) => {
+            Err(invalid("the option 'tls[enabled]' must be true or false"))
+        }
+        _ => Err(invalid("the option 'mode' must be tcp or udp")),
+    }
+}
+
 fn invalid(why: &str) -> Invalid {
     Invalid::new(format!("Invalid log sink: {why}"))
 }
 
 fn unknown(kind: &str) -> Invalid {
     invalid(&format!(
-        "'{}' is not supported: use http, https, syslog+tcp, syslog+udp, socket or file",
+        "'{}' is not supported: use http, https, syslog+tls, syslog+tcp, syslog+udp, socket or file",
         kind.escape_debug()
     ))
 }

@@ -38,6 +38,7 @@ pub(super) const FLAGS: &[Flag<Settings>] = &[
     (&["--expose"], Value, expose),
     (&["--env", "-e"], Value, env),
     (&["--label", "-l"], Value, label),
+    (&["--annotation"], Value, pairs!(annotations)),
     (&["--link"], Value, many!(links, link)),
     (&["--network", "--net"], Value, join),
     (

@@ -44,6 +44,8 @@ pub struct ContainerSettings {
     pub env: Vec<(String, String)>,
     /// `--label`
     pub labels: BTreeMap<String, String>,
+    /// `--annotation`
+    pub annotations: BTreeMap<String, String>,
     /// `--link`
     pub links: Vec<Link>,
     /// `--network`: in the first place of the engine's default network, then besides it.
@@ -271,6 +273,7 @@ impl ContainerSettings {
         extend!(mounts publish env links networks network_aliases add_hosts dns_search dns_options);
         extend!(cap_add cap_drop devices security_opts ulimits groups dns expose);
         self.labels.extend(over.labels.clone());
+        self.annotations.extend(over.annotations.clone());
         self.sysctls.extend(over.sysctls.clone());
         self.log_opts.extend(over.log_opts.clone());
     }

@@ -7,6 +7,8 @@ mod fetch;
 #[cfg(test)]
 mod front;
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod push;
 #[cfg(test)]
 mod push_checks;

@@ -1,5 +1,6 @@
 //! Commands that are a plugin's, and what plugins say about them.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -8,7 +9,8 @@ use super::{Call, Dispatch, Found, Plugins, Use, no_pipe, note};
 use crate::error::PluginError;
 use crate::name::PluginName;
 use crate::output::Output;
-use crate::report::Exit;
+use crate::process::{Program, run};
+use crate::report::{Exit, Run};
 use crate::stdin::{Shared, feeding};
 
 /// "Not mine", says a `commands` script.
@@ -57,6 +59,29 @@ impl Plugins {
             self.ask_all(&names, use_, &mut output).await
         };
         feeding(stdin, offer).await.map_err(no_pipe)
+    }
+
+    /// Runs a program by its name or path in the name of a plugin: what a line of its `cron-entries` says. The words are
+    /// arguments and nothing else; no shell sees them.
+    pub async fn run_entry(
+        &self,
+        name: &PluginName,
+        words: &[String],
+        mut output: Output<'_>,
+    ) -> Result<Run, PluginError> {
+        let plugin = self.find(name)?;
+        let title = words.first().map_or("cron-entries", String::as_str);
+        let program = Program {
+            plugin: name,
+            title,
+            path: title.into(),
+            args: words.iter().skip(1).map(OsString::from).collect(),
+            env: self.environment(name),
+            folder: &plugin.folder,
+            stdin: None,
+            limit: None,
+        };
+        Ok(run(program, &mut output, &self.0.tasks).await)
     }
 
     async fn ask_all(

@@ -153,6 +153,8 @@ fn apply_walls(flags: &ContainerSettings, host: &mut HostConfig) {
     host.pid_mode.clone_from(&flags.pid);
     host.uts_mode.clone_from(&flags.uts);
     host.group_add = filled(flags.groups.clone());
+    let annotations = flags.annotations.clone();
+    host.annotations = (!annotations.is_empty()).then(|| annotations.into_iter().collect());
 }
 
 fn device(device: &Device) -> DeviceMapping {

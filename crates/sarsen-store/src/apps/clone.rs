@@ -6,10 +6,11 @@ use sqlx::{Row, SqliteConnection};
 use super::{Apps, taken};
 use crate::StoreError;
 use crate::config::put;
+use crate::properties::{close, is_sealed_property, open};
 use crate::rows::{app_id, now, parsed};
 use crate::seal::Place;
 
-/// Rows that are copied as they are. Config is sealed for its app and therefore sealed anew.
+/// Rows that are copied as they are. What is sealed for its app is sealed anew below.
 const COPIES: &[&str] = &[
     "INSERT INTO properties (app_id, plugin, key, value) \
      SELECT ?2, plugin, key, value FROM properties WHERE app_id = ?1",
@@ -28,6 +29,9 @@ const COPIES: &[&str] = &[
     "INSERT INTO http_auth_addresses (app_id, address) \
      SELECT ?2, address FROM http_auth_addresses WHERE app_id = ?1",
     "INSERT INTO pages (app_id, name, html) SELECT ?2, name, html FROM pages WHERE app_id = ?1",
+    // A redirect from a name stays where the name is.
+    "INSERT INTO redirects (app_id, source, destination, code) \
+     SELECT ?2, source, destination, code FROM redirects WHERE app_id = ?1 AND source LIKE '/%'",
 ];
 
 impl Apps<'_> {
@@ -52,6 +56,8 @@ impl Apps<'_> {
         }
         self.copy_config(&mut tx, from, to).await?;
         self.copy_passwords(&mut tx, from, to).await?;
+        self.copy_logins(&mut tx, from, to).await?;
+        self.reseal_properties(&mut tx, from, to).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -85,6 +91,70 @@ impl Apps<'_> {
         Ok(())
     }
 
+    /// The images of a clone come from where the app's come from.
+    async fn copy_logins(
+        &self,
+        connection: &mut SqliteConnection,
+        from: i64,
+        to: i64,
+    ) -> Result<(), StoreError> {
+        let rows =
+            sqlx::query("SELECT server, username, password FROM registry_logins WHERE app_id = ?")
+                .bind(from)
+                .fetch_all(&mut *connection)
+                .await?;
+        let sealer = &self.0.sealer;
+        for row in rows {
+            let server: String = row.try_get("server")?;
+            let place = |app_id| Place::Registry {
+                app_id: Some(app_id),
+                server: &server,
+            };
+            let password = sealer.open(&place(from), row.try_get("password")?)?;
+            sqlx::query(
+                "INSERT INTO registry_logins (app_id, server, username, password) VALUES (?, ?, ?, ?)",
+            )
+            .bind(to)
+            .bind(&server)
+            .bind(row.try_get::<String, _>("username")?)
+            .bind(sealer.seal(&place(to), &password)?)
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn reseal_properties(
+        &self,
+        connection: &mut SqliteConnection,
+        from: i64,
+        to: i64,
+    ) -> Result<(), StoreError> {
+        let rows: Vec<(String, String, String)> =
+            sqlx::query_as("SELECT plugin, key, value FROM properties WHERE app_id = ?")
+                .bind(from)
+                .fetch_all(&mut *connection)
+                .await?;
+        let sealer = &self.0.sealer;
+        for (plugin, key, stored) in rows {
+            if !is_sealed_property(&plugin, &key) {
+                continue;
+            }
+            let name = (plugin.as_str(), key.as_str());
+            let value = open(sealer, Some(from), name, stored)?;
+            sqlx::query(
+                "UPDATE properties SET value = ? WHERE app_id = ? AND plugin = ? AND key = ?",
+            )
+            .bind(close(sealer, Some(to), name, &value)?)
+            .bind(to)
+            .bind(&plugin)
+            .bind(&key)
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+
     async fn copy_config(
         &self,
         connection: &mut SqliteConnection,
@@ -111,9 +181,11 @@ impl Apps<'_> {
 
 #[cfg(test)]
 mod tests {
+    use sarsen_domain::Secret;
+
     use super::*;
     use crate::test_support::{TestStore, app, config};
-    use crate::{Locked, Scope, Vhosts};
+    use crate::{Locked, Scope, StoredLogin, StoredRedirect, Vhosts};
 
     /// Tables that a clone leaves behind: history, state, and what only one app can have.
     const LEFT: &[&str] = &[
@@ -126,8 +198,6 @@ mod tests {
         "cron_runs",
         "domains",
         "instances",
-        "redirects",
-        "registry_logins",
         "releases",
         "service_links",
         "traffic",
@@ -166,6 +236,21 @@ mod tests {
             .await
             .unwrap();
         store.live_release("old").await;
+        let login = StoredLogin {
+            server: "x:5000".to_owned(),
+            username: "ada".to_owned(),
+            password: Secret::new("s3cret".to_owned()),
+        };
+        store.registry_logins().set(&old, &login).await.unwrap();
+        for source in ["/old", "www.example.com"] {
+            let redirect = StoredRedirect {
+                source: source.to_owned(),
+                destination: "/new".to_owned(),
+                code: 301,
+            };
+            let routing = store.routing();
+            routing.set_redirect(&app("old"), &redirect).await.unwrap();
+        }
         store
             .apps()
             .clone_as(&app("old"), &app("new"))
@@ -182,6 +267,11 @@ mod tests {
         assert_eq!(store.ports().list(&app("new")).await.unwrap().len(), 1);
         assert!(store.domains().list(&new).await.unwrap().is_empty());
         assert!(store.domains().vhosts_enabled(&app("new")).await.unwrap());
+        let logins = store.registry_logins();
+        assert_eq!(logins.of_app(&app("new")).await.unwrap(), [login]);
+        let redirects = store.routing().redirects(&app("new")).await.unwrap();
+        let sources: Vec<_> = redirects.iter().map(|one| one.source.as_str()).collect();
+        assert_eq!(sources, ["/old"]);
         let record = store.apps().get(&app("new")).await.unwrap();
         assert!(!record.locked && !record.deployed && record.live_release.is_none());
         let again = store.apps().clone_as(&app("old"), &app("new")).await;
@@ -193,7 +283,7 @@ mod tests {
         let store = TestStore::new().await;
         let tables: Vec<String> = sqlx::query_scalar(
             "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c \
-             WHERE m.type = 'table' AND c.name = 'app_id' AND m.name NOT IN ('config', 'http_auth_users') ORDER BY m.name",
+             WHERE m.type = 'table' AND c.name = 'app_id' AND m.name NOT IN ('config', 'http_auth_users', 'registry_logins') ORDER BY m.name",
         )
         .fetch_all(&mut store.raw().await)
         .await

@@ -90,3 +90,53 @@ async fn plugins_do_not_see_each_other() {
         .await;
     assert!(matches!(nobody, Err(StoreError::NoSuchApp(_))));
 }
+
+#[tokio::test]
+async fn passwords_are_sealed_and_those_of_earlier_versions_are_sealed_at_the_start() {
+    let store = TestStore::with_apps(&["a", "b"]).await;
+    let (a, key) = (Scope::App(app("a")), "vector-sink");
+    let sink = "https://ada:s3cret@logs.example.com/";
+    let properties = store.properties();
+    properties.set(&a, "logs", key, sink).await.unwrap();
+    let global = [("vector-cron-sink".to_owned(), Some(sink.to_owned()))];
+    properties
+        .change(&Scope::Global, "logs", &global)
+        .await
+        .unwrap();
+    store
+        .tamper(
+            "INSERT INTO properties SELECT id, 'logs', 'vector-cron-sink', 'https://old:0ld@x/' \
+             FROM apps WHERE name = 'b'",
+        )
+        .await;
+    let store = store.reopened().await;
+    let dump = store.dump().await.unwrap();
+    assert!(!dump.contains("s3cret") && !dump.contains("0ld"), "{dump}");
+    let properties = store.properties();
+    let own = properties.get(&a, "logs", key).await.unwrap();
+    assert_eq!(own.as_deref(), Some(sink));
+    let all = properties.all(&Scope::Global, "logs").await.unwrap();
+    assert_eq!(all["vector-cron-sink"], sink);
+    for (name, expected) in [("a", sink), ("b", "https://old:0ld@x/")] {
+        let effective = properties
+            .effective(&app(name), "logs", "vector-cron-sink")
+            .await
+            .unwrap();
+        assert_eq!(effective.as_deref(), Some(expected), "{name}");
+    }
+    let by_app = properties.by_app("logs", key).await.unwrap();
+    assert_eq!(by_app[&app("a")], sink);
+    assert_eq!(properties.of_scope(&a).await.unwrap(), []);
+    // Sealed for its app.
+    store
+        .apps()
+        .clone_as(&app("a"), &app("copy"))
+        .await
+        .unwrap();
+    let copied = properties.get(&app("copy").into(), "logs", key).await;
+    assert_eq!(copied.unwrap().as_deref(), Some(sink));
+    store
+        .tamper("UPDATE properties SET app_id = (SELECT id FROM apps WHERE name = 'b') WHERE key = 'vector-sink' AND app_id = (SELECT id FROM apps WHERE name = 'a')")
+        .await;
+    assert!(properties.get(&app("b").into(), "logs", key).await.is_err());
+}

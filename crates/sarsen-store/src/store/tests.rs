@@ -64,6 +64,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122141301_web.sql",
         "68d5c24a1da42b0be2e121a1be76cc8cb4fac1b2d2b18694480d9d002ac4c959",
     ),
+    (
+        "20261122142001_storage_marks.sql",
+        "3c6cc0356b538381a47a6811afc588411538e5b30dbba6e2ec36cb1001dd68b1",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {

@@ -42,6 +42,7 @@ pub(super) async fn install(control: &Control, call: &mut Call) -> Outcome {
     };
     say_enabled(call, &fetched).await?;
     say_replaced(control, call, &name).await?;
+    control.forget_host_tasks();
     if call.args.has("--skip-install-trigger") {
         return Ok(());
     }
@@ -150,6 +151,7 @@ pub(super) async fn uninstall(control: &Control, call: &mut Call) -> Outcome {
         }
     }
     control.plugins.remove(&name).await?;
+    control.forget_host_tasks();
     control.store.plugin_runs().forget(name.as_str()).await?;
     call.out.header(&format!("Plugin {name} uninstalled")).await
 }
@@ -168,6 +170,7 @@ pub(super) async fn update(control: &Control, call: &mut Call) -> Outcome {
     for name in names {
         update_one(control, call, &name).await?;
     }
+    control.forget_host_tasks();
     fire(control, call, &Trigger::Update, Vec::new(), Stdin::Empty).await
 }
 
