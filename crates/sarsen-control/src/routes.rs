@@ -95,10 +95,7 @@ pub(crate) fn compute(view: &RoutingView, services: &BTreeMap<String, Service>) 
                 (false, true) => AppState::NoWeb,
                 (false, false) => AppState::NeverDeployed,
             },
-            policy: match view.wishes.apps.contains_key(&app.app) {
-                true => policy(&view.wishes, &app.app),
-                false => Arc::clone(&usual),
-            },
+            policy: policy(&view.wishes, &app.app, &usual),
         })
         .map(|mut route| {
             if !route.upstreams.is_empty() {
@@ -127,7 +124,10 @@ fn redirect_to_https(view: &RoutingView, route: &mut AppRoute) {
     }
 }
 
-fn policy(wishes: &Wishes, app: &AppName) -> Arc<Policy> {
+fn policy(wishes: &Wishes, app: &AppName, usual: &Arc<Policy>) -> Arc<Policy> {
+    if !wishes.apps.contains_key(app) {
+        return Arc::clone(usual);
+    }
     let (policy, problems) = wishes.policy(app);
     for problem in problems {
         tracing::warn!(app.name = %app, "a setting of {app} is not in force: {problem}");

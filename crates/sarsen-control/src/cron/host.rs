@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sarsen_deploy::cron::{Schedule, Zone};
@@ -175,7 +175,7 @@ impl Control {
 
     async fn run_host_task(&self, one: &HostTask) {
         let plugin = &one.plugin;
-        let log = match one.log.as_ref().map(LogFile::open).transpose() {
+        let log = match one.log.as_deref().map(LogFile::open).transpose() {
             Ok(log) => log,
             Err(error) => {
                 tracing::error!(plugin.name = %plugin, %error, "a task of plugin {plugin} did not run: its log file cannot be written");
@@ -204,7 +204,7 @@ impl Control {
 struct LogFile(Arc<Mutex<File>>);
 
 impl LogFile {
-    fn open(path: &PathBuf) -> std::io::Result<Self> {
+    fn open(path: &Path) -> std::io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self(Arc::new(Mutex::new(file))))
     }

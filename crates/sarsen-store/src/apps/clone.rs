@@ -236,6 +236,32 @@ mod tests {
             .await
             .unwrap();
         store.live_release("old").await;
+        store
+            .apps()
+            .clone_as(&app("old"), &app("new"))
+            .await
+            .unwrap();
+        let new: Scope = app("new").into();
+        assert_eq!(store.config().get(&new).await.unwrap(), vars);
+        let branch = store
+            .properties()
+            .get(&new, "git", "deploy-branch")
+            .await
+            .unwrap();
+        assert_eq!(branch.as_deref(), Some("x"));
+        assert_eq!(store.ports().list(&app("new")).await.unwrap().len(), 1);
+        assert!(store.domains().list(&new).await.unwrap().is_empty());
+        assert!(store.domains().vhosts_enabled(&app("new")).await.unwrap());
+        let record = store.apps().get(&app("new")).await.unwrap();
+        assert!(!record.locked && !record.deployed && record.live_release.is_none());
+        let again = store.apps().clone_as(&app("old"), &app("new")).await;
+        assert!(matches!(again, Err(StoreError::AppExists)));
+    }
+
+    #[tokio::test]
+    async fn logins_and_redirects_of_paths_come_along() {
+        let store = TestStore::with_apps(&["old"]).await;
+        let old: Scope = app("old").into();
         let login = StoredLogin {
             server: "x:5000".to_owned(),
             username: "ada".to_owned(),
@@ -256,26 +282,11 @@ mod tests {
             .clone_as(&app("old"), &app("new"))
             .await
             .unwrap();
-        let new: Scope = app("new").into();
-        assert_eq!(store.config().get(&new).await.unwrap(), vars);
-        let branch = store
-            .properties()
-            .get(&new, "git", "deploy-branch")
-            .await
-            .unwrap();
-        assert_eq!(branch.as_deref(), Some("x"));
-        assert_eq!(store.ports().list(&app("new")).await.unwrap().len(), 1);
-        assert!(store.domains().list(&new).await.unwrap().is_empty());
-        assert!(store.domains().vhosts_enabled(&app("new")).await.unwrap());
         let logins = store.registry_logins();
         assert_eq!(logins.of_app(&app("new")).await.unwrap(), [login]);
         let redirects = store.routing().redirects(&app("new")).await.unwrap();
         let sources: Vec<_> = redirects.iter().map(|one| one.source.as_str()).collect();
         assert_eq!(sources, ["/old"]);
-        let record = store.apps().get(&app("new")).await.unwrap();
-        assert!(!record.locked && !record.deployed && record.live_release.is_none());
-        let again = store.apps().clone_as(&app("old"), &app("new")).await;
-        assert!(matches!(again, Err(StoreError::AppExists)));
     }
 
     #[tokio::test]
