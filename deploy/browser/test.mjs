@@ -66,6 +66,7 @@ const story = [
     await page.goto(link);
     await sees('main', 'There is no app yet');
     const other = await (await browser.newContext()).newPage();
+    other.setDefaultTimeout(60000);
     await other.goto(link);
     assert.match(await other.innerText('main'), /dashboard:login/);
     await other.context().close();
@@ -216,6 +217,7 @@ const story = [
   ['without script everything is there, too', async () => {
     const plain = await browser.newContext({ javaScriptEnabled: false, storageState: await context.storageState() });
     const bare = await plain.newPage();
+    bare.setDefaultTimeout(60000);
     await bare.goto(`${world.url}/apps/shop`);
     assert.match(await bare.innerText('#processes'), /web/);
     await bare.goto(`${world.url}/apps/shop/deploys`);
