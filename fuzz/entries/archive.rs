@@ -70,7 +70,7 @@ pub(crate) fn run(bytes: &[u8]) -> bool {
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
     beside.retain(|name| {
-        !["git", "hooks", "home", "submodules"]
+        !["git", "hooks", "git-home", "submodules"]
             .iter()
             .any(|own| name == own)
     });
