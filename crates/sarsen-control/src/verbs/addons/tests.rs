@@ -327,6 +327,12 @@ async fn a_clone_has_the_data_and_an_upgrade_keeps_it() {
     );
 
     world.engine.behave("postgres:17", postgres());
+    // The container that copies the data ends.
+    let copying = Behaviour {
+        exit: Some(0),
+        ..Behaviour::default()
+    };
+    world.engine.behave("postgres:15", copying);
     let volume = field(&world, "volume").await;
     world.ok("postgres:upgrade db -I 17").await;
     assert_eq!(field(&world, "version").await, "postgres:17");
@@ -334,26 +340,29 @@ async fn a_clone_has_the_data_and_an_upgrade_keeps_it() {
     assert!(!world.engine.volumes().contains(&volume));
     let again = world.refused("postgres:upgrade db -I 17").await;
     assert!(again.contains("already running postgres:17"), "{again}");
+}
 
-    // A server that does not start changes nothing.
-    world.engine.behave(
-        "postgres:18",
-        Behaviour {
-            start_error: Some("no such command".to_owned()),
-            ..Behaviour::default()
-        },
-    );
-    let volume = field(&world, "volume").await;
-    let said = world.refused("postgres:upgrade db -I 18").await;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_start_changes_nothing() {
+    let world = World::new(Behaviour::default()).await;
+    let listening = Behaviour {
+        listens: vec![11211],
+        ..Behaviour::default()
+    };
+    world.engine.behave("memcached:1.6", listening);
+    world.ok("memcached:create cache").await;
+    let broken = Behaviour {
+        start_error: Some("no such command".to_owned()),
+        ..Behaviour::default()
+    };
+    world.engine.behave("memcached:2", broken);
+    let said = world.refused("memcached:upgrade cache -I 2").await;
     assert!(said.contains("no such command"), "{said}");
-    assert_eq!(field(&world, "version").await, "postgres:17");
-    assert_eq!(field(&world, "status").await, "running");
-    assert_eq!(field(&world, "volume").await, volume);
-    assert_eq!(
-        world.engine.volumes().len(),
-        2,
-        "that of the copy, and the clone's"
-    );
+    let info = async |field: &str| world.ok(&format!("memcached:info cache --{field}")).await;
+    assert_eq!(info("version").await, "memcached:1.6\n");
+    assert_eq!(info("status").await, "running\n");
+    let same = world.refused("memcached:upgrade cache").await;
+    assert!(same.contains("already running"), "{same}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
