@@ -17,6 +17,8 @@ use crate::web::{self, Answer, Connection};
 use crate::world::World;
 
 const HANDOVERS: usize = 3;
+/// Clients of UDP ports are waited for until they have been silent for so long.
+const CONFIG: &str = "https.listen = \"127.0.0.1:{https}\"\nhttp.udp_idle_timeout = \"2s\"\n";
 /// Of what is asked over and over again, at the least so many answers.
 const ENOUGH: usize = 20;
 
@@ -177,7 +179,7 @@ fn visit_while(places: &Places, change: impl FnOnce()) -> Vec<(&'static str, See
 
 #[test]
 fn three_handovers_under_load_turn_nobody_away() {
-    let mut world = World::with("https.listen = \"127.0.0.1:{https}\"\n");
+    let mut world = World::with(CONFIG);
     let app = "handover-shop";
     let places = prepare(&world, app);
     let seen = visit_while(&places, || {
