@@ -1,7 +1,7 @@
-//! Containers come and go at random while the daemon and its connection to Docker are cut off: afterwards the catalog
-//! and Docker agree exactly. 20 containers; 100 and a minute with `SARSEN_TEST_LONG=1`.
+//! Containers come and go at random while the daemon is killed, its connection to Docker cut, and Consul killed:
+//! afterwards the catalog, Consul and Docker agree exactly. 20 containers; 100 and a minute with `SARSEN_TEST_LONG=1`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::engine::Engine;
 use crate::program::eventually_within;
 use crate::proxy::Proxy;
+use crate::registrator::Consul;
 use crate::world::World;
 
 const IMAGE: &str = "sarsen/base:bookworm";
@@ -146,6 +147,16 @@ impl Storm {
         facts.collect()
     }
 
+    /// The same as Consul has it: name and port.
+    fn consul(&self, consul: &Consul) -> BTreeSet<(String, u64)> {
+        let services = consul.services(&self.name).into_iter();
+        let facts = services.map(|(id, service)| {
+            let name = id.split(':').nth(1).unwrap().to_owned();
+            (name, service["Port"].as_u64().unwrap())
+        });
+        facts.collect()
+    }
+
     /// The same as the catalog has it.
     fn catalog(&self, world: &World) -> BTreeMap<String, (String, u64)> {
         let listed = world
@@ -177,7 +188,9 @@ fn the_catalog_is_right_after_a_storm() {
     let engine = Engine {
         socket: proxy.path().display().to_string(),
     };
-    let mut world = World::on(engine, "");
+    let mut consul = Consul::start();
+    let backends = format!("registry.backends = [{:?}]", consul.uri());
+    let mut world = World::on(engine, &backends);
     let storm = Storm::new(total);
     let seed = rand::random::<u64>();
     println!("seed {seed}");
@@ -195,20 +208,28 @@ fn the_catalog_is_right_after_a_storm() {
         wait_until(at(2));
         proxy.cut(Duration::from_secs(2));
         wait_until(at(3));
+        consul.kill();
         proxy.cut(Duration::ZERO);
+        consul.run();
     });
     let calm = Instant::now();
     eventually_within(CALM, || {
         let (catalog, running) = (storm.catalog(&world), storm.running());
-        if catalog == running {
-            return Ok(());
+        if catalog != running {
+            return Err(format!(
+                "the catalog has {catalog:#?}\nDocker has {running:#?}"
+            ));
         }
-        Err(format!(
-            "the catalog has {catalog:#?}\nDocker has {running:#?}"
-        ))
+        let (published, running) = (storm.consul(&consul), running.into_values().collect());
+        if published != running {
+            return Err(format!(
+                "Consul has {published:#?}\nDocker has {running:#?}"
+            ));
+        }
+        Ok(())
     });
     println!(
-        "{} containers started, {} run; the catalog agreed after {:?}",
+        "{} containers started, {} run; the catalog and Consul agreed after {:?}",
         storm.started.load(Ordering::Relaxed),
         storm.running().len(),
         calm.elapsed()
