@@ -2,5 +2,6 @@
 
 mod build;
 mod containers;
+mod flags;
 mod recovery;
 mod terminal;
