@@ -79,7 +79,7 @@ pub(crate) async fn serve(
         tasks: TaskTracker::new(),
         epoch: Instant::now(),
     });
-    shutdown.run_until_cancelled(receive(&port)).await;
+    receive(&port, &shutdown).await;
     port.tasks.close();
     // Another process hears the clients; who was asked here answers from here.
     let patience = port.inner.patience(Duration::ZERO);
@@ -91,10 +91,15 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn receive(port: &Arc<Port>) {
+// What was taken from the socket is passed on before the end: another process may be listening already, and will not hear it.
+async fn receive(port: &Arc<Port>, shutdown: &CancellationToken) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        match port.socket.recv_from(&mut buffer).await {
+        let receiving = port.socket.recv_from(&mut buffer);
+        let Some(received) = shutdown.run_until_cancelled(receiving).await else {
+            return;
+        };
+        match received {
             Ok((bytes, client)) => {
                 let datagram = buffer.get(..bytes).unwrap_or_default();
                 if let Some(upstream) = port.session(client, bytes).await
