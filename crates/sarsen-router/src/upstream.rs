@@ -298,6 +298,22 @@ impl Drop for TunnelInFlight {
 mod tests {
     use super::*;
 
+    #[test]
+    fn only_what_a_going_costs_is_counted() {
+        let instance = Instance::default();
+        instance.lose();
+        instance.miss();
+        assert_eq!(
+            (instance.lost(), instance.missed()),
+            (0, 0),
+            "it serves still"
+        );
+        instance.retire();
+        instance.lose();
+        instance.miss();
+        assert_eq!((instance.lost(), instance.missed()), (1, 1));
+    }
+
     #[tokio::test]
     async fn a_retired_instance_lets_nobody_in_and_becomes_quiet() {
         let instance = Arc::new(Instance::default());

@@ -235,34 +235,3 @@ async fn a_route_changes_at_once() {
         assert_eq!(site.get("/").await.body, text);
     }
 }
-
-/// What fails for its own reasons is no loss of the switch.
-#[tokio::test]
-async fn a_departure_counts_what_it_cost() {
-    let cuts = Backend::start(|mut wire, _| async move {
-        // The first request is let down, the next gets half an answer.
-        wire.hear().await;
-        wire.say("HTTP/1.1 200 OK\nContent-Length: 100\n\nhalf")
-            .await;
-    })
-    .await;
-    let (slow, go) = reluctant().await;
-    let site = Site::in_front_of(&cuts).await;
-    let lost = |site: &Site| site.router.departure(&[1]).lost();
-    let mut wire = site.connect().await;
-    wire.say("GET / HTTP/1.1\nHost: app.test\n\n").await;
-    assert!(wire.is_over().await);
-    assert_eq!(lost(&site), 0, "it serves still");
-    site.route(&[(2, slow.address)]);
-    let mut wire = site.connect().await;
-    wire.say("GET / HTTP/1.1\nHost: app.test\n\n").await;
-    site.in_flight_becomes(2, 1).await;
-    let departure = site.router.departure(&[2]);
-    assert_eq!(departure.in_flight(), 1);
-    site.route(&[]);
-    assert_eq!(departure.settle(Duration::from_millis(20)).await, 1);
-    slow.die();
-    go.notify_one();
-    assert_eq!(departure.settle(SOON).await, 0);
-    assert_eq!((departure.lost(), departure.retried()), (1, 0));
-}

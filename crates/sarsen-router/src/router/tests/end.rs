@@ -57,38 +57,6 @@ async fn requests_under_way_are_finished_and_their_connections_closed() {
     assert_eq!(site.router.stats().connections, 0);
 }
 
-/// Whoever is connected is heard once more, and told that this was the last answer.
-#[tokio::test]
-async fn with_a_successor_nobody_is_cut_off_before_he_has_asked() {
-    let (site, _backend, go, mut wire) = site_with_request_under_way(RouterSettings {
-        shutdown_deadline: Duration::from_millis(10),
-        ..RouterSettings::default()
-    })
-    .await;
-    let mut fresh = site.connect().await;
-    // Accepted for sure once its neighbour is.
-    let mut rests = site.connect().await;
-    rests.say("GET / HTTP/1.1\nHost: nobody.test\n\n").await;
-    let reply = rests.hear_response("").await;
-    assert_eq!((reply.status(), reply.header("connection")), (404, None));
-    site.router.bid_farewell(SOON);
-    site.stop.cancel();
-    refuses_connections(&site).await;
-    go.notify_one();
-    assert_eq!(wire.hear_response("").await.body, "done");
-    for client in [&mut fresh, &mut rests, &mut wire] {
-        client.say("GET / HTTP/1.1\nHost: nobody.test\n\n").await;
-        let reply = client.hear_response("").await;
-        assert_eq!(
-            (reply.status(), reply.header("connection")),
-            (404, Some("close"))
-        );
-        assert!(client.is_over().await);
-    }
-    site.tasks.close();
-    tokio::time::timeout(SOON, site.tasks.wait()).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_request_without_end_does_not_hold_up_the_shutdown() {
     let (site, _backend, _go, mut wire) = site_with_request_under_way(RouterSettings {
