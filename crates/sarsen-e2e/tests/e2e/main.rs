@@ -25,6 +25,7 @@ mod last_good;
 mod load;
 mod plugins;
 mod program;
+mod registry;
 mod proxy;
 mod registrator;
 mod rollback;
