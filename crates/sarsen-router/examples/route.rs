@@ -3,7 +3,9 @@
 //!   --log PATH       writes the access log
 //!   --tls CERT KEY   serves TLS with these files, for any host name
 //!   --kind KIND      what the upstream speaks: http (the default), http2, tcp or udp
-//!   --routes NUMBER  adds so many other apps, and prints how long it takes to swap the table
+//!   --routes NUMBER  adds so many other apps, `app-0.localhost` and so on; then only those are answered
+//!
+//! A line on its standard input is the name of one app more; it prints how long the change of the table took.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use sarsen_router::{
     AccessLog, AppRoute, AppState, CertificateSet, HostCertificates, KeyPair, PortKind, RoutePort,
     RouteTable, Router, RouterSettings, Upstream,
 };
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -66,8 +69,9 @@ impl Options {
         Ok(options)
     }
 
-    fn table(&self, port: u16) -> Result<RouteTable, Failed> {
-        let route = |app: String, host: String| -> Result<AppRoute, Failed> {
+    fn table(&self, more: &[String]) -> Result<RouteTable, Failed> {
+        let port = self.listen.port();
+        let route = |instance: i64, app: String, host: String| -> Result<AppRoute, Failed> {
             Ok(AppRoute {
                 app: app.parse()?,
                 hosts: vec![host.parse()?],
@@ -76,7 +80,7 @@ impl Options {
                     ..RoutePort::http(port, self.upstream.port())
                 }],
                 upstreams: vec![Upstream {
-                    instance: 1,
+                    instance,
                     dyno: "web.1".to_owned(),
                     ip: self.upstream.ip(),
                 }],
@@ -84,14 +88,21 @@ impl Options {
                 policy: Arc::default(),
             })
         };
-        let mut apps = vec![route("bench".to_owned(), "_".to_owned())?];
-        for number in 0..self.routes {
-            apps.push(route(
-                format!("app-{number}"),
-                format!("app-{number}.localhost"),
-            )?);
+        if self.routes == 0 && more.is_empty() {
+            return Ok(RouteTable::new(vec![route(
+                1,
+                "bench".to_owned(),
+                "_".to_owned(),
+            )?]));
         }
-        Ok(RouteTable::new(apps))
+        let names = (0..self.routes).map(|number| format!("app-{number}.localhost"));
+        let apps = (1..)
+            .zip(names.chain(more.iter().cloned()))
+            .map(|(instance, host)| {
+                let app = host.split('.').next().unwrap_or_default().to_owned();
+                route(instance, app, host)
+            });
+        Ok(RouteTable::new(apps.collect::<Result<_, _>>()?))
     }
 }
 
@@ -106,7 +117,21 @@ fn certificates(cert: &str, key: &str) -> Result<CertificateSet, Failed> {
     }]))
 }
 
-#[expect(clippy::print_stdout, reason = "that is what --routes is for")]
+/// Adds the apps that standard input names.
+#[expect(clippy::print_stdout, reason = "that is what it is for")]
+async fn follow(options: &Options, router: &Router) -> Result<(), Failed> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut more = Vec::new();
+    while let Some(name) = lines.next_line().await? {
+        more.push(name);
+        let table = options.table(&more)?;
+        let start = Instant::now();
+        router.swap(table);
+        println!("swap {:.3} ms", start.elapsed().as_secs_f64() * 1000.0);
+    }
+    std::future::pending().await
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
     let options = Options::read()?;
@@ -116,21 +141,12 @@ async fn main() -> Result<(), Failed> {
     };
     let router = Router::new(RouterSettings {
         access_log,
+        max_connections_per_ip: usize::MAX,
         ..RouterSettings::default()
     });
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
-    router.swap(options.table(options.listen.port())?);
-    if options.routes > 0 {
-        let tables: Vec<_> = (0..10)
-            .map(|_| options.table(options.listen.port()))
-            .collect();
-        for table in tables {
-            let (table, start) = (table?, Instant::now());
-            router.swap(table);
-            println!("swap {:.3} ms", start.elapsed().as_secs_f64() * 1000.0);
-        }
-    }
+    router.swap(options.table(&[])?);
     let serving = async {
         if options.kind == PortKind::Udp {
             return router
@@ -150,6 +166,7 @@ async fn main() -> Result<(), Failed> {
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
+        failed = follow(&options, &router) => return failed,
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     stop.cancel();

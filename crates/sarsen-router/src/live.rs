@@ -1,6 +1,6 @@
 //! A route table together with the living state of its upstreams.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -137,8 +137,8 @@ impl LiveTable {
         self.upstreams.values()
     }
 
-    fn has(&self, instance: i64) -> bool {
-        self.upstreams.keys().any(|(id, _, _)| *id == instance)
+    fn instances(&self) -> HashSet<i64> {
+        self.upstreams.keys().map(|(id, _, _)| *id).collect()
     }
 }
 
@@ -214,8 +214,9 @@ impl Survivors {
 
     /// Brings the instances in line with the table that is now in use.
     pub(crate) fn settle(&mut self, table: &LiveTable) {
+        let there = table.instances();
         self.instances.retain(|id, instance| {
-            let stays = table.has(*id);
+            let stays = there.contains(id);
             if !stays {
                 instance.retire();
             }
@@ -225,8 +226,8 @@ impl Survivors {
 
     /// Forgets what belongs to apps that are gone.
     pub(crate) fn forget_apps(&mut self, table: &LiveTable) {
-        let is_there = |name: &AppName| table.apps().iter().any(|app| app.name == *name);
-        self.counters.retain(|name, _| is_there(name));
-        self.memories.retain(|name, _| is_there(name));
+        let there: HashSet<&AppName> = table.apps().iter().map(|app| &app.name).collect();
+        self.counters.retain(|name, _| there.contains(name));
+        self.memories.retain(|name, _| there.contains(name));
     }
 }
