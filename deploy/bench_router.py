@@ -347,8 +347,9 @@ def upstream(work):
     (folder / "files").mkdir(parents=True)
     (folder / "files" / "index.html").write_text("x" * 1024)
     (folder / "files" / "large").write_bytes(os.urandom(100 * 1024))
-    folder.chmod(0o755)
-    work.chmod(0o755)
+    # nginx's workers are nobody in particular.
+    for place in (work.parent, work, folder):
+        place.chmod(0o755)
     serve = f"open_file_cache max=10; server {{ listen 127.0.0.1:{port} backlog=4096; root {folder}/files; etag off; }}"
     (folder / "conf").write_text(NGINX.format(workers=1, folder=folder, servers=serve))
     process = subprocess.Popen(["nginx", "-c", folder / "conf", "-p", folder], stderr=subprocess.DEVNULL)

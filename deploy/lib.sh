@@ -19,7 +19,7 @@ need_packages() {
     # The machine may have a program from elsewhere than its package.
     case $package in
       docker.io) if command -v dockerd >/dev/null && command -v docker >/dev/null; then continue; fi ;;
-      git | curl | gcc | make | iptables | mmdebstrap | zstd | shellcheck | perl) if command -v "$package" >/dev/null; then continue; fi ;;
+      git | curl | gcc | make | iptables | mmdebstrap | zstd | shellcheck | perl | python3) if command -v "$package" >/dev/null; then continue; fi ;;
       openssh-client) if command -v ssh-keygen >/dev/null; then continue; fi ;;
       pkg-config) if command -v pkg-config >/dev/null; then continue; fi ;;
     esac
