@@ -47,26 +47,30 @@ need_rust() {
   command -v cargo >/dev/null || die 'There is no Rust here: install it (https://rustup.rs) and run this again'
 }
 
-# need_consul: finds Consul, or unpacks that of Debian 11, the last that has it, into SARSEN_CACHE_DIR: nothing of that
-# release enters the system.
+# from_bullseye FOLDER PACKAGE: unpacks a package of Debian 11 into a folder: nothing of that release enters the system.
+from_bullseye() {
+  local folder=$1 package=$2 work mirror options
+  work=$(mktemp -d)
+  mkdir -p "$work/lists/partial" "$work/archives/partial" "$folder"
+  mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} bullseye main" >"$work/sources.list"
+  options=(-o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$work/lists"
+    -o Dir::Cache::Archives="$work/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root)
+  if ! { apt-get "${options[@]}" update && (cd "$work" && apt-get "${options[@]}" download "$package" && dpkg -x "${package}"_*.deb "$folder"); } >"$work/log" 2>&1 </dev/null; then
+    tail -n 20 "$work/log" >&2
+    rm -rf "$work"
+    die "apt-get could not fetch $package of Debian 11"
+  fi
+  rm -rf "$work"
+}
+
+# need_consul: finds Consul, or unpacks that of Debian 11, the last that has it, into SARSEN_CACHE_DIR.
 need_consul() {
   local cache=${SARSEN_CACHE_DIR:-/var/cache/sarsen}/consul
   PATH=$PATH:$cache/usr/bin
   if command -v consul >/dev/null; then return; fi
   step 'Unpacking Consul of Debian 11'
-  local work mirror options
-  work=$(mktemp -d)
-  mkdir -p "$work/lists/partial" "$work/archives/partial" "$cache"
-  mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -n 1)
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} bullseye main" >"$work/sources.list"
-  options=(-o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$work/lists"
-    -o Dir::Cache::Archives="$work/archives" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root)
-  if ! { apt-get "${options[@]}" update && (cd "$work" && apt-get "${options[@]}" download consul && dpkg -x consul_*.deb "$cache"); } >"$work/log" 2>&1 </dev/null; then
-    tail -n 20 "$work/log" >&2
-    rm -rf "$work"
-    die 'apt-get could not fetch Consul of Debian 11'
-  fi
-  rm -rf "$work"
+  from_bullseye "$cache" consul
 }
 
 docker_answers() { timeout 20 docker info >/dev/null 2>&1; }

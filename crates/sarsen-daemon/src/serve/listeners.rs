@@ -47,7 +47,7 @@ impl Listeners {
         let http = Door::open("http.listen", handed.http, &config.http.listen).await?;
         let https = Door::open("https.listen", handed.https, &config.https.listen).await?;
         let web = Door::open("web.listen", handed.web, config.web.listen.as_slice()).await?;
-        let consul = consul(&config.consul, handed.consul).await?;
+        let consul = consul(config, handed.consul).await?;
         let mut socket_path = config.control.socket.clone();
         let (control, socket_file) = match handed.control {
             Some((listener, Opener::ServiceManager)) => {
@@ -211,13 +211,21 @@ fn remove_earlier(handed: Option<(std::os::unix::net::UnixListener, Opener)>) ->
 
 /// A port that Consul itself may have on this machine is not worth a daemon that does not start.
 async fn consul(
-    config: &ConsulConfig,
+    config: &Config,
     handed: Option<std::net::TcpListener>,
 ) -> Result<Option<std::net::TcpListener>> {
-    let Some(address) = config.listen else {
+    let Some(address) = config.consul.listen else {
         return Ok(None);
     };
-    if !address.ip().is_loopback() && config.token_file.is_none() {
+    // Publishing to ourselves helps nobody: the Consul that is meant is still to come.
+    let backends = &config.registry.backends.0;
+    if backends.iter().any(|backend| backend.is_at(address)) {
+        tracing::info!(
+            "{address} is for the Consul of registry.backends: there is no Consul API here"
+        );
+        return Ok(None);
+    }
+    if !address.ip().is_loopback() && config.consul.token_file.is_none() {
         bail!(
             "consul.listen = {address} is open to others: set consul.token_file, or listen on 127.0.0.1"
         );

@@ -107,6 +107,13 @@ impl BackendUri {
         Ok(uri)
     }
 
+    /// Whether it is asked for at this address of this host.
+    pub fn is_at(&self, address: std::net::SocketAddr) -> bool {
+        let is_here = |host: &str| host == "localhost" || host.parse() == Ok(address.ip());
+        let mut places = self.places.iter();
+        places.any(|place| matches!(place, Place::Tcp { host, port } if *port == address.port() && is_here(host)))
+    }
+
     fn option(&mut self, pair: &str) -> Result<(), String> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         if value.is_empty() {
