@@ -110,18 +110,16 @@ pub(super) fn variable_of(name: &str) -> String {
     format!("SARSEN_{}", name.replace('.', "_").to_uppercase())
 }
 
-/// The name that was probably meant.
+/// The name that was probably meant. Of names with the same last word the one that is written most alike.
 pub(super) fn nearest(wrong: &str) -> Option<&'static str> {
-    let distance = |key: &Key| {
+    let likeness = |key: &Key| {
         let last = key.name.rsplit('.').next().unwrap_or(key.name);
-        distance(wrong, key.name).min(distance_of_last(wrong, last))
+        let whole = distance(wrong, key.name);
+        (whole.min(distance_of_last(wrong, last)), whole, key.name)
     };
-    KEYS.iter()
-        // Among sections that have the name, the one that looks most alike.
-        .map(|key| (distance(key), self::distance(wrong, key.name), key.name))
-        .filter(|(distance, ..)| *distance <= 2)
-        .min()
-        .map(|(.., name)| name)
+    let likely = KEYS.iter().map(likeness);
+    let likely = likely.filter(|(distance, ..)| *distance <= 2);
+    likely.min().map(|(.., name)| name)
 }
 
 /// A right name in the wrong section is as near as one wrong letter.
