@@ -36,7 +36,7 @@ fn key(uri: &Uri) -> Result<String, Fault> {
 /// One key as clients read it.
 pub(crate) fn shape(entry: &KvEntry) -> Value {
     let value = (!entry.value.is_empty()).then(|| STANDARD.encode(&entry.value));
-    shaped(entry, value)
+    shaped(entry, value.as_deref())
 }
 
 /// The same without its value.
@@ -44,7 +44,7 @@ pub(crate) fn outline(entry: &KvEntry) -> Value {
     shaped(entry, None)
 }
 
-fn shaped(entry: &KvEntry, value: Option<String>) -> Value {
+fn shaped(entry: &KvEntry, value: Option<&str>) -> Value {
     let mut shape = json!({
         "LockIndex": entry.lock_index,
         "Key": entry.key,

@@ -75,7 +75,8 @@ pub(crate) async fn from_source(
     why: String,
 ) -> Outcome<Deployed> {
     let built = control.build(&job, source).await?;
-    let release = control.release(&job, built, &why).await?;
+    // On the heap, because everything that waits for a deploy would be as large as this.
+    let release = Box::pin(control.release(&job, built, &why)).await?;
     if control.skips_deploy(&job.app).await? {
         return control.shelve(&job, &release).await;
     }

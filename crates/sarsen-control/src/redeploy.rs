@@ -124,7 +124,8 @@ async fn again(
     config: Config,
     why: String,
 ) -> Outcome<Deployed> {
-    let release = control.release_again(&job, like, config, &why).await?;
+    // On the heap, because everything that waits for a deploy would be as large as this.
+    let release = Box::pin(control.release_again(&job, like, config, &why)).await?;
     let rollout = Rollout::everything(&release);
-    from_release(control, job, release, rollout).await
+    Box::pin(from_release(control, job, release, rollout)).await
 }

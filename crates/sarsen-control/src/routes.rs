@@ -191,6 +191,7 @@ impl Control {
         let asked = self.routing.asked.load(Ordering::SeqCst);
         self.swap_routes().await?;
         *met = asked;
+        drop(met);
         Ok(())
     }
 

@@ -48,7 +48,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
     }
     match words.split_first() {
         Some((word, rest)) if word == "serve" => with_config(SERVE, rest, vars, |loaded, _| {
-            serve::run(loaded, &program, &words, vars)
+            serve::run(&loaded, &program, &words, vars)
         }),
         Some((word, rest)) if word == "registrator" => registrator::run(rest, vars),
         Some((word, rest)) if word == ENTRY => match rest {

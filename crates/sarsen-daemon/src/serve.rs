@@ -42,8 +42,8 @@ const SEEING_OUT: Duration = Duration::from_secs(5 * 60);
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 /// Serves until told to stop. Gives the exit code.
-pub fn run(loaded: Loaded, called: &Path, words: &[String], vars: &Vars) -> u8 {
-    let ended = begin(&loaded, called, words, vars);
+pub fn run(loaded: &Loaded, called: &Path, words: &[String], vars: &Vars) -> u8 {
+    let ended = begin(loaded, called, words, vars);
     match ended {
         Ok(()) => 0,
         Err(error) => {
@@ -222,11 +222,11 @@ async fn see_out(front: &Front, successor: &Successor, signals: &mut Signals) {
     let pid = successor.pid;
     tracing::info!("process {pid} serves now; what is under way here goes on for {SEEING_OUT:?}");
     front.router.bid_farewell(SEEING_OUT);
-    tokio::select! {
-        () = front.close(SEEING_OUT + LEFT_BEHIND) => {}
-        signal = signals.stop() => tracing::info!("{signal}: not waiting any longer"),
-    }
-    tracing::info!("stopped");
+    let end = tokio::select! {
+        () = front.close(SEEING_OUT + LEFT_BEHIND) => "stopped".to_owned(),
+        signal = signals.stop() => format!("{signal}: stopped, whatever is under way"),
+    };
+    tracing::info!("{end}");
 }
 
 /// Why the daemon ends.

@@ -1,7 +1,5 @@
 //! The entry of `fuzz/` for texts, on thousands of inputs that were good until something happened to them.
 
-#![expect(clippy::unwrap_used, reason = "helpers of a test")]
-
 use proptest::prelude::*;
 
 #[path = "../../../fuzz/entries/app_json.rs"]

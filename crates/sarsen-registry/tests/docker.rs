@@ -180,9 +180,9 @@ async fn start_one_that_takes_its_time(name: &str) -> String {
 async fn live_through_everything(registry: &Registry, name: &str) {
     let id = start_one_that_takes_its_time(name).await;
     let found = |catalog: &Catalog| {
-        let instances = catalog.instances();
+        let mut instances = catalog.instances();
         let is_it = |source: &Source| matches!(source, Source::Container { id: of, .. } if of.as_str() == id);
-        instances.filter(|i| is_it(&i.source)).cloned().next()
+        instances.find(|i| is_it(&i.source)).cloned()
     };
     let is = |catalog: &Catalog, status: CheckStatus| {
         found(catalog).is_some_and(|instance| instance.status() == status)
@@ -278,7 +278,13 @@ async fn pass_and_fail(registry: &Registry, name: &str) {
     docker(&["exec", name, "touch", "/tmp/ok"]).await;
     until(registry, "well", |c| is(c, CheckStatus::Passing)).await;
     let catalog = registry.catalog();
-    let said = &catalog.instance(&place).unwrap().checks[0].output;
+    let said = &catalog
+        .instance(&place)
+        .unwrap()
+        .checks
+        .first()
+        .unwrap()
+        .output;
     assert!(said.contains("port 5000"), "{said}");
     docker(&["exec", name, "rm", "/tmp/ok"]).await;
     until(registry, "ill", |c| is(c, CheckStatus::Warning)).await;

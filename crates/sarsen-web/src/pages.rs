@@ -156,10 +156,11 @@ fn spans(line: &[ansi::Span], html: &mut String) {
     for span in line {
         let text = escaped(&span.text);
         // Writing to a string does not fail.
-        let _ = match span.class.is_empty() {
+        match span.class.is_empty() {
             true => write!(html, "{text}"),
             false => write!(html, "<span class=\"{}\">{text}</span>", span.class),
-        };
+        }
+        .ok();
     }
 }
 

@@ -115,10 +115,10 @@ fn pack_now(plain: impl Read, path: &PathBuf, packing: &Packing) -> io::Result<u
         .open(path)?;
     let mut writer = BufWriter::new(file);
     match &packing.key {
-        None => compress(plain, &mut writer, packing.compress)?,
+        None => fill(plain, &mut writer, packing)?,
         Some(key) => {
             let mut sealed = encryptor(key)?.wrap_output(&mut writer)?;
-            compress(plain, &mut sealed, packing.compress)?;
+            fill(plain, &mut sealed, packing)?;
             sealed.finish()?;
         }
     }
@@ -129,9 +129,8 @@ fn pack_now(plain: impl Read, path: &PathBuf, packing: &Packing) -> io::Result<u
     Ok(file.metadata()?.len())
 }
 
-fn compress(mut plain: impl Read, sink: impl Write, wanted: bool) -> io::Result<()> {
-    let mut sink = sink;
-    if !wanted {
+fn fill(mut plain: impl Read, mut sink: impl Write, packing: &Packing) -> io::Result<()> {
+    if !packing.compress {
         return copy(&mut plain, &mut sink);
     }
     let mut gzip = GzEncoder::new(sink, Compression::default());
@@ -142,14 +141,14 @@ fn compress(mut plain: impl Read, sink: impl Write, wanted: bool) -> io::Result<
 fn unpack_now(path: &PathBuf, packing: &Packing, mut sink: impl Write) -> io::Result<()> {
     let file = BufReader::new(File::open(path)?);
     match &packing.key {
-        None => decompress(file, &mut sink, packing.compress)?,
-        Some(key) => decompress(opened(file, key)?, &mut sink, packing.compress)?,
+        None => empty(file, &mut sink, packing)?,
+        Some(key) => empty(opened(file, key)?, &mut sink, packing)?,
     }
     sink.flush()
 }
 
-fn decompress(mut source: impl Read, sink: &mut impl Write, wanted: bool) -> io::Result<()> {
-    if wanted {
+fn empty(mut source: impl Read, sink: &mut impl Write, packing: &Packing) -> io::Result<()> {
+    if packing.compress {
         return copy(&mut MultiGzDecoder::new(source), sink);
     }
     copy(&mut source, sink)

@@ -23,7 +23,10 @@ pub enum Destination {
 /// A destination that can be reached.
 pub enum Place {
     Folder(PathBuf),
-    Bucket { storage: S3Storage, prefix: String },
+    Bucket {
+        storage: Box<S3Storage>,
+        prefix: String,
+    },
 }
 
 impl Destination {

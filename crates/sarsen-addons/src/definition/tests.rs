@@ -51,6 +51,7 @@ fn a_definition_is_read_whole() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_is_wrong_is_said() {
     for (from, to, problem) in [
         (

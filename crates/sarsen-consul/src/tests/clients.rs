@@ -6,6 +6,8 @@ use axum::http::Request;
 use futures_util::future::join_all;
 use serde_json::json;
 
+use tokio_util::task::TaskTracker;
+
 use super::World;
 
 async fn session(world: &World, wish: serde_json::Value) -> String {
@@ -48,8 +50,8 @@ async fn a_session_that_nobody_renews_ends_and_gives_its_lock_back() {
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(3600)).await;
     tokio::time::resume();
-    let keeper = world.api.clone();
-    let keeping = tokio::spawn(async move { keeper.keep().await });
+    let (keeper, tasks) = (world.api.clone(), TaskTracker::new());
+    let keeping = tasks.spawn(async move { keeper.keep().await });
     let index = world.api.keys().await.index();
     let gone = world
         .get(&format!("/v1/kv/lock?index={index}&wait=20s"))
@@ -70,8 +72,8 @@ async fn a_session_ends_with_the_check_that_it_depends_on() {
     let wish = json!({"Checks": ["serfHealth", "service:db"], "LockDelay": "1m"});
     let id = session(&world, wish.clone()).await;
     world.put(&format!("/v1/kv/lock?acquire={id}"), "me").await;
-    let keeper = world.api.clone();
-    let keeping = tokio::spawn(async move { keeper.keep().await });
+    let (keeper, tasks) = (world.api.clone(), TaskTracker::new());
+    let keeping = tasks.spawn(async move { keeper.keep().await });
     let index = world.get("/v1/kv/lock").await.index();
     let path = format!("/v1/kv/lock?index={index}&wait=20s");
     let waiting = world.get(&path);
@@ -124,6 +126,7 @@ async fn two_hundred_may_wait_and_a_shutdown_answers_them() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let world = World::new().await;
     let large = vec![b'x'; 512 * 1024 + 1];

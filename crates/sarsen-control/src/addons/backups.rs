@@ -336,7 +336,10 @@ impl Control {
                     endpoint: login.endpoint.clone(),
                 };
                 let storage = S3Storage::new(&access, &name)?;
-                Ok(Place::Bucket { storage, prefix })
+                Ok(Place::Bucket {
+                    storage: Box::new(storage),
+                    prefix,
+                })
             }
         }
     }

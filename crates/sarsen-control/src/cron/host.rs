@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sarsen_deploy::cron::{Schedule, Zone};
 use sarsen_domain::{CronId, CronTask, Invalid, Progress};
-use sarsen_plugins::{Call as Script, Output, PluginName, Trigger};
+use sarsen_plugins::{Call as Script, Output, PluginError, PluginName, Run, Trigger};
 
 use crate::control::Control;
 use crate::failure::Outcome;
@@ -186,16 +186,22 @@ impl Control {
             Some(log) => Output::Log(log),
             None => Output::Kept,
         };
-        match Box::pin(self.plugins.run_entry(plugin, &one.words, output)).await {
-            Ok(run) if run.exit.is_success() => {
-                tracing::info!(plugin.name = %plugin, "{run}");
-            }
-            Ok(run) => {
-                tracing::error!(plugin.name = %plugin, "{run}: {}", run.last_words.escape_debug());
-            }
-            Err(error) => {
-                tracing::error!(plugin.name = %plugin, %error, "a task of plugin {plugin} did not run");
-            }
+        let run = Box::pin(self.plugins.run_entry(plugin, &one.words, output)).await;
+        tell(plugin, run);
+    }
+}
+
+/// Says how a task ended.
+fn tell(plugin: &PluginName, run: Result<Run, PluginError>) {
+    match run {
+        Ok(run) if run.exit.is_success() => {
+            tracing::info!(plugin.name = %plugin, "{run}");
+        }
+        Ok(run) => {
+            tracing::error!(plugin.name = %plugin, "{run}: {}", run.last_words.escape_debug());
+        }
+        Err(error) => {
+            tracing::error!(plugin.name = %plugin, %error, "a task of plugin {plugin} did not run");
         }
     }
 }

@@ -196,7 +196,7 @@ async fn named(control: &Control, call: &mut Call) -> Outcome<(AppName, CronId)>
 async fn list(control: &Control, call: &mut Call) -> Outcome {
     let json = wants_json(call)?;
     if call.args.has("--global") {
-        return list_host(control, call, json).await;
+        return list_host(control, call).await;
     }
     let app = call.app()?;
     let tasks = control.cron_tasks(&app).await?;
@@ -229,9 +229,9 @@ async fn table(call: &mut Call, tasks: Vec<Vec<String>>) -> Outcome {
 }
 
 /// What plugins want done on the host.
-async fn list_host(control: &Control, call: &mut Call, json: bool) -> Outcome {
+async fn list_host(control: &Control, call: &mut Call) -> Outcome {
     let tasks = control.host_tasks().await?;
-    if json {
+    if wants_json(call)? {
         let row = |one: &HostTask| {
             serde_json::json!({
                 "id": one.id().as_str(), "app": "", "command": one.task.command, "global": true,

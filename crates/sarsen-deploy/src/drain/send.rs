@@ -238,7 +238,7 @@ async fn datagrams(host: &str, port: u16, lines: &[DrainLine]) -> io::Result<()>
 /// Octet counting: `LEN MESSAGE`.
 async fn frames(mut stream: Box<dyn Stream>, lines: &[DrainLine]) -> io::Result<Box<dyn Stream>> {
     // One that the other side has closed takes the first bytes all the same.
-    if is_closed(&mut stream).await {
+    if is_closed(&mut stream) {
         return Err(io::ErrorKind::ConnectionReset.into());
     }
     let mut bytes = Vec::new();
@@ -252,7 +252,7 @@ async fn frames(mut stream: Box<dyn Stream>, lines: &[DrainLine]) -> io::Result<
 }
 
 /// Looks once, without waiting. A receiver of syslog has nothing to say, and what it says is passed over.
-async fn is_closed(stream: &mut Box<dyn Stream>) -> bool {
+fn is_closed(stream: &mut Box<dyn Stream>) -> bool {
     let mut probe = [0_u8; 256];
     let look = stream.read(&mut probe).now_or_never();
     matches!(look, Some(Ok(0) | Err(_)))

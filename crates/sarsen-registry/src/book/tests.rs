@@ -117,7 +117,7 @@ fn checks_of_others_count_and_containers_win_over_registrations() {
         spec: CheckSpec::new("maintenance", "Maintenance", Probe::Set),
         registrant: "http".into(),
     };
-    book.externals.enter(Entry::Check(set.clone()));
+    book.externals.enter(Entry::Check(set));
     assert_eq!(status(&mut book), CheckStatus::Critical);
     let mut same = crate::Registration {
         id: "h:c:80".into(),

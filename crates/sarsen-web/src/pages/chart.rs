@@ -34,7 +34,7 @@ pub(crate) fn spark(values: &[u32]) -> String {
     for (index, value) in values.iter().enumerate() {
         let x = step * f64::from(u32::try_from(index).unwrap_or_default());
         let y = 22.0 - 20.0 * f64::from(*value) / f64::from(most.max(1));
-        let _ = write!(line, "{x:.0},{y:.1} ");
+        write!(line, "{x:.0},{y:.1} ").ok();
     }
     format!(
         "<svg class=\"spark\" viewBox=\"0 0 120 24\" preserveAspectRatio=\"none\" role=\"img\" \
@@ -166,10 +166,11 @@ fn draw(charts: &Charts, curves: &[Curve], least: f64) -> String {
     );
     for mark in &charts.marks {
         let x = place(charts, mark.at);
-        let _ = write!(
+        write!(
             svg,
             "<path class=\"deploy\" d=\"M{x:.1} 0V{HEIGHT}\"><title>deploy</title></path>"
-        );
+        )
+        .ok();
     }
     let is_worth_it = |curve: &Curve| curve.points.iter().any(|(_, value)| *value > 0.0);
     let shown = curves.iter().enumerate();
@@ -183,17 +184,19 @@ fn draw(charts: &Charts, curves: &[Curve], least: f64) -> String {
             .collect();
         if let (0, Some((start, _)), Some((end, _))) = (index, dots.first(), dots.last()) {
             let line = path(&dots);
-            let _ = write!(
+            write!(
                 svg,
                 "<path class=\"area\" d=\"{line}L{end:.1} {HEIGHT}L{start:.1} {HEIGHT}Z\"/>"
-            );
+            )
+            .ok();
         }
-        let _ = write!(
+        write!(
             svg,
             "<path class=\"{}\" d=\"{}\"/>",
             curve.class,
             path(&dots)
-        );
+        )
+        .ok();
     }
     svg.push_str("</svg>");
     svg
@@ -203,7 +206,7 @@ fn path(dots: &[(f64, f64)]) -> String {
     let mut path = String::new();
     for (index, (x, y)) in dots.iter().enumerate() {
         let letter = if index == 0 { 'M' } else { 'L' };
-        let _ = write!(path, "{letter}{x:.1} {y:.1}");
+        write!(path, "{letter}{x:.1} {y:.1}").ok();
     }
     path
 }

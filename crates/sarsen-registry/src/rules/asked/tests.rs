@@ -49,9 +49,11 @@ fn the_first_of_several_checks_counts() {
         ("CHECK_TCP", "true"),
     ];
     let probe = |from: usize| check(&all[from..]).unwrap().probe;
-    let url = |probe: Probe| match probe {
-        Probe::Http(http) => http.url,
-        other => panic!("{other:?}"),
+    let url = |probe: Probe| {
+        let Probe::Http(http) = probe else {
+            panic!("{probe:?}");
+        };
+        http.url
     };
     assert_eq!(url(probe(0)), "http://127.0.0.1:8080/up");
     assert_eq!(url(probe(1)), "https://127.0.0.1:8080/s");

@@ -120,25 +120,27 @@ fn rules(flags: &str) -> Rules {
     rules
 }
 
+/// Environment, labels, and exposed ports with whether they are UDP.
+type Made<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a [(u16, bool)]);
+
 fn image(name: &str) -> ImageInfo {
-    let (env, labels, exposed): (&[&str], &[(&str, &str)], &[(u16, bool)]) =
-        match name.rsplit('/').next().unwrap() {
-            "img1:v1" => (
-                &[
-                    "SERVICE_NAME=imgenv",
-                    "SERVICE_TAGS=img",
-                    "SERVICE_REGION=img",
-                ],
-                &[],
-                &[(5000, false)],
-            ),
-            "img2:v1" => (
-                &[],
-                &[("SERVICE_NAME", "imglabel"), ("SERVICE_8080_TAGS", "lab")],
-                &[(8080, false), (8443, false), (53, true)],
-            ),
-            _ => (&[], &[], &[]),
-        };
+    let (env, labels, exposed): Made<'_> = match name.rsplit('/').next().unwrap() {
+        "img1:v1" => (
+            &[
+                "SERVICE_NAME=imgenv",
+                "SERVICE_TAGS=img",
+                "SERVICE_REGION=img",
+            ],
+            &[],
+            &[(5000, false)],
+        ),
+        "img2:v1" => (
+            &[],
+            &[("SERVICE_NAME", "imglabel"), ("SERVICE_8080_TAGS", "lab")],
+            &[(8080, false), (8443, false), (53, true)],
+        ),
+        _ => (&[], &[], &[]),
+    };
     ImageInfo {
         id: sarsen_domain::ImageRef::parse("sha256:00").unwrap(),
         tags: vec![name.into()],

@@ -315,7 +315,9 @@ fn plain(item: &Value) -> Value {
                 .collect::<serde_json::Map<_, _>>()
                 .into()
         }
-        other => other.clone(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+            other.clone()
+        }
     }
 }
 
@@ -341,7 +343,7 @@ fn put(path: String, value: &Value, looks: &mut Looks) {
         Value::Null | Value::Bool(false) => {}
         Value::Number(number) if number.as_f64() == Some(0.0) => {}
         Value::String(text) if text.is_empty() => {}
-        other => {
+        other @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
             looks.insert(path, other.clone());
         }
     }
