@@ -39,25 +39,24 @@ impl Control {
         }
         self.note_scratch(old, Some(new.volume.clone())).await?;
         let crossed = Box::pin(self.cross(addon, old, &new)).await;
-        let kept = match &crossed {
-            Ok(_) => {
+        let crossed = match crossed {
+            Ok(crossing) => {
                 let place = (&new.image, new.volume.as_str());
                 let services = self.store.services();
                 let replaced = services.replace(old.id, place, &new.settings).await;
-                replaced.map_err(Failure::from)
+                replaced.map(|()| crossing).map_err(Failure::from)
             }
-            Err(_) => Err(Failure::silent(1)),
+            Err(failure) => Err(failure),
         };
-        if kept.is_ok() {
+        let Err(failure) = crossed else {
             self.discard(addon, &old.volume).await;
             return crossed;
-        }
+        };
         self.go_back(addon, old, &new).await;
-        kept.and(crossed)
-            .map_err(|failure| match failure.message.is_empty() {
-                true => Failure::new("The upgrade came to nothing: the service runs as before"),
-                false => failure,
-            })
+        Err(match failure.message.is_empty() {
+            true => Failure::new("The upgrade came to nothing: the service runs as before"),
+            false => failure,
+        })
     }
 
     async fn cross(

@@ -41,6 +41,7 @@ scripts! {
     docker_options
     domains
     drains
+    events
     fails_in_build
     fails_in_release
     fails_its_check

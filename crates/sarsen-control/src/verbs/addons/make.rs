@@ -23,7 +23,7 @@ pub(super) async fn create(control: &Control, call: &mut Call) -> Outcome {
     let _busy = control.addons.take(&addon.name, &name)?;
     refuse_taken(control, &addon, &name).await?;
     let record = make(control, call, &addon, wish).await?;
-    show::report_of(control, call, &addon, &record).await
+    show::tell_of(control, call, &addon, &record).await
 }
 
 pub(super) async fn clone(control: &Control, call: &mut Call) -> Outcome {
@@ -55,7 +55,7 @@ pub(super) async fn clone(control: &Control, call: &mut Call) -> Outcome {
         }
     }
     call.out.header("Done").await?;
-    show::report_of(control, call, &addon, &record).await
+    show::tell_of(control, call, &addon, &record).await
 }
 
 async fn make(

@@ -58,21 +58,32 @@ pub(super) async fn list(control: &Control, call: &mut Call) -> Outcome {
 
 pub(super) async fn info(control: &Control, call: &mut Call) -> Outcome {
     let (addon, record) = subject(control, call).await?;
-    report_of(control, call, &addon, &record).await
+    let (heading, fields) = all_of(control, &addon, &record).await?;
+    report::print(call, &REPORT, &heading, &fields).await
 }
 
-/// What there is to say of a service, its URL included.
-pub(super) async fn report_of(
+/// A service that was just made; the flags of its making choose no fields.
+pub(super) async fn tell_of(
     control: &Control,
     call: &mut Call,
     addon: &Addon,
     record: &ServiceRecord,
 ) -> Outcome {
+    let (heading, fields) = all_of(control, addon, record).await?;
+    let text = report::text(&REPORT, &heading, &fields);
+    call.out.bytes(text.as_bytes()).await
+}
+
+/// What there is to say of a service, its URL included.
+async fn all_of(
+    control: &Control,
+    addon: &Addon,
+    record: &ServiceRecord,
+) -> Outcome<(String, Fields)> {
     let mut fields = fields(control, addon, record).await?;
     let dsn = Engine::url(addon, &service(record));
     fields.insert("dsn".to_owned(), dsn);
-    let heading = format!("{} {}", record.name, addon.name);
-    report::print(call, &REPORT, &heading, &fields).await
+    Ok((format!("{} {}", record.name, addon.name), fields))
 }
 
 /// Everything but secrets.
