@@ -76,7 +76,7 @@ triggers! {
     CorePostDeploy = "core-post-deploy",
     /// APP FOLDER REV
     CorePostExtract = "core-post-extract",
-    /// SCHEDULER; prints SCHEDULE;COMMAND[;LOGFILE]
+    /// SCHEDULER; prints `SCHEDULE;COMMAND[;LOGFILE]`
     CronEntries = "cron-entries",
     /// Nothing: packages of the host are to be installed
     Dependencies = "dependencies",
