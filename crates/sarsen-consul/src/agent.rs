@@ -8,16 +8,17 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use sarsen_registry::{CheckRegistration, CheckSpec, CheckStatus, Place, Probe};
+use sarsen_registry::{CheckSpec, CheckStatus, Place, Probe};
 use serde_json::{Value, json};
 
 use crate::answer::{Fault, Json};
 use crate::api::Api;
 use crate::ask::{Ask, DATACENTER};
-use crate::catalog::REGISTRANT;
 use crate::shapes::maintenance_id;
 
-pub(crate) use checks::{deregister_check, list_checks, register_check, report, update};
+pub(crate) use checks::{
+    deregister_check, list_checks, register_check, registered, report, update,
+};
 pub(crate) use health::{health_of_id, health_of_name};
 pub(crate) use services::{
     deregister_service, list_services, one_service, register_service, registration,
@@ -136,12 +137,7 @@ async fn maintain(api: &Api, service: Option<String>, ask: &Ask) -> Result<Respo
         initial: CheckStatus::Critical,
         ..CheckSpec::new(id, name, Probe::Set)
     };
-    let check = CheckRegistration {
-        node: None,
-        service,
-        spec,
-        registrant: REGISTRANT.to_owned(),
-    };
+    let check = registered(None, service.unwrap_or_default(), spec);
     api.registry().register_check(check).await?;
     Ok(done())
 }

@@ -206,12 +206,7 @@ fn known_check(
         initial: status,
         ..CheckSpec::new(id, name, Probe::Set)
     };
-    let check = CheckRegistration {
-        node,
-        service: (!service.is_empty()).then_some(service),
-        spec,
-        registrant: REGISTRANT.to_owned(),
-    };
+    let check = agent::registered(node, service, spec);
     Ok((check, status, fields.text("Output")?))
 }
 

@@ -59,21 +59,20 @@ pub(crate) async fn register_check(
     }
     let spec = spec(&fields, &name, &name)?;
     let service = fields.text("ServiceID")?;
-    let check = CheckRegistration {
-        node: None,
-        service: (!service.is_empty()).then_some(service),
-        spec,
-        registrant: REGISTRANT.to_owned(),
-    };
+    let check = registered(None, service, spec);
     api.registry().register_check(check).await?;
     Ok(done())
 }
 
-/// A check of a service of this host.
-pub(super) fn of_service(spec: CheckSpec, service: &str) -> CheckRegistration {
+/// A check that came through this door; without the id of a service it is its node's.
+pub(crate) fn registered(
+    node: Option<String>,
+    service: String,
+    spec: CheckSpec,
+) -> CheckRegistration {
     CheckRegistration {
-        node: None,
-        service: Some(service.to_owned()),
+        node,
+        service: (!service.is_empty()).then_some(service),
         spec,
         registrant: REGISTRANT.to_owned(),
     }

@@ -69,7 +69,7 @@ pub(crate) async fn register_service(
             (_, place) => format!("service:{}:{}", service.id, place + 1),
         };
         let spec = checks::spec(wish, &id, &format!("Service '{}' check", service.name))?;
-        specs.push(checks::of_service(spec, &service.id));
+        specs.push(checks::registered(None, service.id.clone(), spec));
     }
     let others = if ask.is_on("replace-existing-checks")? {
         OtherChecks::Drop
