@@ -52,7 +52,7 @@ pub(crate) async fn itself(State(api): State<Api>, _: Ask) -> Response {
         "Coord": null,
         "Member": member(&api),
         "Stats": {},
-        "Meta": { "consul-network-segment": "" },
+        "Meta": api.node_meta(),
         "xDS": null,
     }))
     .into_response()

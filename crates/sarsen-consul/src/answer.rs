@@ -6,7 +6,7 @@ use sarsen_registry::RegistryError;
 use sarsen_store::StoreError;
 use serde::Serialize;
 
-use crate::ask::Consistency;
+use crate::ask::Ask;
 use crate::keyspace::Refused;
 
 /// Something that was read.
@@ -113,20 +113,25 @@ impl From<RegistryError> for Fault {
 }
 
 /// The headers that tell of an index.
-pub(crate) fn with_index(index: u64, consistency: Consistency, response: Response) -> Response {
+pub(crate) fn with_index(index: u64, ask: &Ask, response: Response) -> Response {
     let mut response = response;
     let headers = response.headers_mut();
     headers.insert("x-consul-index", HeaderValue::from(index.max(1)));
     headers.insert("x-consul-knownleader", HeaderValue::from_static("true"));
     headers.insert("x-consul-lastcontact", HeaderValue::from_static("0"));
-    let consistency = HeaderValue::from_static(consistency.as_str());
+    let consistency = HeaderValue::from_static(ask.consistency.as_str());
     headers.insert("x-consul-effective-consistency", consistency);
+    if ask.has("cached") {
+        // Every answer comes out of memory, and is never older than the question.
+        headers.insert("x-cache", HeaderValue::from_static("HIT"));
+        headers.insert(header::AGE, HeaderValue::from_static("0"));
+    }
     response
 }
 
 /// What was read, as JSON.
-pub(crate) fn json<T: Serialize>(found: Found<T>, consistency: Consistency) -> Response {
-    with_index(found.index, consistency, Json(found.value).into_response())
+pub(crate) fn json<T: Serialize>(found: Found<T>, ask: &Ask) -> Response {
+    with_index(found.index, ask, Json(found.value).into_response())
 }
 
 /// Text that is no error.

@@ -1,11 +1,12 @@
 //! What the handlers share: the catalog, the keyspace, and how to wait for a change of either.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sarsen_domain::Secret;
-use sarsen_registry::{Catalog, Instance, Place, Registry, Source, Weights};
+use sarsen_registry::{Catalog, Instance, Mesh, Place, Registry, Source, Weights};
 use sarsen_store::{KvChange, Store, StoreError};
 use sha2::{Digest, Sha256};
 use tokio::sync::{RwLock, RwLockReadGuard, Semaphore, SemaphorePermit, watch};
@@ -28,6 +29,10 @@ pub struct ConsulSettings {
     pub address: SocketAddr,
     /// Asked from every caller, if there is one.
     pub token: Option<Secret<String>>,
+    /// The id of this host's node; without one it follows from the host's name.
+    pub node_id: Option<String>,
+    /// What is to be known of this host's node.
+    pub node_meta: BTreeMap<String, String>,
     /// Ends waiting.
     pub shutdown: CancellationToken,
 }
@@ -41,6 +46,7 @@ struct Shared {
     store: Store,
     settings: ConsulSettings,
     node_id: String,
+    node_meta: BTreeMap<String, String>,
     own: Arc<Instance>,
     keys: RwLock<Keyspace>,
     keys_changed: watch::Sender<u64>,
@@ -62,9 +68,14 @@ impl Api {
             deadlines.renew(session);
         }
         let host = &registry.settings().rules.host.name;
+        let first = registry.catalog().first_index();
+        let node_id = settings.node_id.clone().unwrap_or_else(|| node_id(host));
+        let mut node_meta = settings.node_meta.clone();
+        node_meta.insert("consul-network-segment".to_owned(), String::new());
         let shared = Shared {
-            node_id: node_id(host),
-            own: Arc::new(own_service(&settings)),
+            node_id,
+            node_meta,
+            own: Arc::new(own_service(&settings, first)),
             keys_changed: watch::Sender::new(keys.index()),
             keys: RwLock::new(keys),
             deadlines,
@@ -105,6 +116,22 @@ impl Api {
 
     pub(crate) fn node_id(&self) -> &str {
         &self.0.node_id
+    }
+
+    /// What is known of this host's node.
+    pub(crate) fn node_meta(&self) -> &BTreeMap<String, String> {
+        &self.0.node_meta
+    }
+
+    /// Whether the caller wants what is on this node; `None` is this host.
+    pub(crate) fn takes_node(&self, ask: &Ask, catalog: &Catalog, node: Option<&str>) -> bool {
+        match node {
+            None => ask.takes_node(&self.0.node_meta),
+            Some(name) => match catalog.nodes().get(name) {
+                Some(node) => ask.takes_node(&node.attributes),
+                None => ask.takes_node(&BTreeMap::new()),
+            },
+        }
     }
 
     /// The service `consul`, which is this API.
@@ -166,10 +193,44 @@ impl Api {
         ask: &Ask,
         read: impl Fn(&Catalog) -> Found<T>,
     ) -> Result<Found<T>, Fault> {
-        let mut wait = self.wait(ask, self.catalog_changes())?;
+        let mut wait = self.wait(ask, Asked::by_index(ask), self.catalog_changes())?;
         loop {
             let found = read(&self.catalog());
-            if !wait.goes_on(found.touched).await {
+            let is_news = ask.index == 0 || found.touched > ask.index;
+            if is_news || !wait.goes_on().await {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Reads one thing from the catalog, again and again while the caller waits for another `hash` of it.
+    pub(crate) async fn watch_content<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&Catalog) -> Result<(String, T), Fault>,
+    ) -> Result<(String, T), Fault> {
+        let known = ask.get("hash");
+        let mut wait = self.wait(ask, Asked::by_hash(known), self.catalog_changes())?;
+        loop {
+            let found = read(&self.catalog())?;
+            if known != Some(found.0.as_str()) || !wait.goes_on().await {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Reads the events, again and again while the caller waits for another index of theirs.
+    pub(crate) async fn watch_events<T>(
+        &self,
+        ask: &Ask,
+        read: impl Fn(&Events) -> Found<T>,
+    ) -> Result<Found<T>, Fault> {
+        let changes = self.events(|events| events.watch());
+        let mut wait = self.wait(ask, Asked::by_index(ask), changes)?;
+        loop {
+            let found = self.events(|events| read(events));
+            // Theirs do not grow: they are made of ids.
+            if found.index != ask.index || !wait.goes_on().await {
                 return Ok(found);
             }
         }
@@ -181,20 +242,28 @@ impl Api {
         ask: &Ask,
         read: impl Fn(&Keyspace) -> Found<T>,
     ) -> Result<Found<T>, Fault> {
-        let mut wait = self.wait(ask, self.0.keys_changed.subscribe())?;
+        let mut wait = self.wait(ask, Asked::by_index(ask), self.0.keys_changed.subscribe())?;
         loop {
             let found = read(&*self.keys().await);
-            if !wait.goes_on(found.touched).await {
+            let is_news = ask.index == 0 || found.touched > ask.index;
+            if is_news || !wait.goes_on().await {
                 return Ok(found);
             }
         }
     }
 
-    fn wait(&self, ask: &Ask, changes: watch::Receiver<u64>) -> Result<Wait<'_>, Fault> {
-        let waits = ask.index > 0;
-        let place = waits.then(|| self.0.waiting.try_acquire()).transpose();
+    fn wait(
+        &self,
+        ask: &Ask,
+        asked: Asked,
+        changes: watch::Receiver<u64>,
+    ) -> Result<Wait<'_>, Fault> {
+        let place = match asked {
+            Asked::Now => None,
+            Asked::ToWait => Some(self.0.waiting.try_acquire()),
+        };
+        let place = place.transpose();
         Ok(Wait {
-            after: ask.index,
             end: Instant::now() + ask.wait + jitter(ask.wait),
             changes,
             shutdown: &self.0.settings.shutdown,
@@ -203,9 +272,33 @@ impl Api {
     }
 }
 
+/// Whether a caller wants to wait, and so takes one of the places.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Now,
+    ToWait,
+}
+
+impl Asked {
+    fn by_index(ask: &Ask) -> Self {
+        if ask.index > 0 {
+            Self::ToWait
+        } else {
+            Self::Now
+        }
+    }
+
+    fn by_hash(hash: Option<&str>) -> Self {
+        if hash.is_some() {
+            Self::ToWait
+        } else {
+            Self::Now
+        }
+    }
+}
+
 /// A caller who may wait for a change.
 struct Wait<'a> {
-    after: u64,
     end: Instant,
     changes: watch::Receiver<u64>,
     shutdown: &'a CancellationToken,
@@ -213,11 +306,8 @@ struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Waits until there may be something new; false when what was read is the answer.
-    async fn goes_on(&mut self, touched: u64) -> bool {
-        if self.after == 0 || touched > self.after {
-            return false;
-        }
+    /// Waits until there may be something new; false when the time is over.
+    async fn goes_on(&mut self) -> bool {
         tokio::select! {
             changed = self.changes.changed() => changed.is_ok(),
             () = tokio::time::sleep_until(self.end) => false,
@@ -248,7 +338,7 @@ pub(crate) fn uuid(bytes: &[u8]) -> String {
     text
 }
 
-fn own_service(settings: &ConsulSettings) -> Instance {
+fn own_service(settings: &ConsulSettings, index: u64) -> Instance {
     let place = Place::here("consul");
     Instance {
         node: place.node,
@@ -257,15 +347,16 @@ fn own_service(settings: &ConsulSettings) -> Instance {
         address: String::new(),
         port: settings.address.port(),
         tags: Vec::new(),
-        attributes: std::collections::BTreeMap::new(),
+        attributes: BTreeMap::new(),
         weights: Weights::default(),
-        tagged_addresses: std::collections::BTreeMap::new(),
+        tagged_addresses: BTreeMap::new(),
         tags_are_open: false,
+        mesh: Mesh::default(),
         source: Source::External {
             registrant: "consul".to_owned(),
         },
         checks: Vec::new(),
-        create_index: 1,
-        modify_index: 1,
+        create_index: index,
+        modify_index: index,
     }
 }

@@ -1,15 +1,19 @@
 //! What a caller asks with, whatever it asks for: the token, the consistency, and what it waits for.
 
+use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use sarsen_registry::duration;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::answer::Fault;
+use crate::answer::{Fault, Found};
 use crate::api::Api;
+use crate::filter::Filter;
 
 /// The name of the one datacenter.
 pub(crate) const DATACENTER: &str = "dc1";
@@ -78,12 +82,6 @@ impl Ask {
             None | Some("" | DATACENTER) => {}
             Some(_) => return Err(Fault::refused("No path to datacenter")),
         }
-        // Better no answer than one that was not filtered.
-        if ask.get("filter").is_some_and(|filter| !filter.is_empty()) {
-            return Err(Fault::bad(
-                "Filter expressions are not supported: filter the answer",
-            ));
-        }
         Ok(ask)
     }
 
@@ -109,6 +107,14 @@ impl Ask {
         self.params.iter().any(|(key, _)| key == name)
     }
 
+    /// Whether a node with these attributes has all that the caller wants of it.
+    pub(crate) fn takes_node(&self, meta: &BTreeMap<String, String>) -> bool {
+        self.all("node-meta").all(|wanted| {
+            let (key, value) = wanted.split_once(':').unwrap_or((wanted, ""));
+            meta.get(key).is_some_and(|own| own == value)
+        })
+    }
+
     /// Whether a switch is on: `?passing`, `?passing=1`, `?passing=true`.
     pub(crate) fn is_on(&self, name: &str) -> Result<bool, Fault> {
         if !self.has(name) {
@@ -126,17 +132,79 @@ impl FromRequestParts<Api> for Ask {
     type Rejection = Fault;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
-        let Query(params) = Query::<Vec<(String, String)>>::from_request_parts(parts, api)
-            .await
-            .map_err(|error| Fault::bad(error.body_text()))?;
-        let ask = Self::new(params)?;
-        if let Some(expected) = &api.settings().token
-            && !token(&parts.headers, &ask).is_some_and(|shown| is_same(shown, expected.expose()))
-        {
-            return Err(Fault::new(StatusCode::FORBIDDEN, "Permission denied"));
+        let ask = checked(parts, api).await?;
+        // Better no answer than one that was not filtered.
+        if ask.get("filter").is_some() {
+            return Err(Fault::bad("This answer cannot be filtered here"));
         }
         Ok(ask)
     }
+}
+
+/// The parameters of a request whose answer may be sifted by `filter`.
+#[derive(Debug, Clone)]
+pub(crate) struct Sieve {
+    ask: Ask,
+    filter: Option<Filter>,
+}
+
+impl Deref for Sieve {
+    type Target = Ask;
+
+    fn deref(&self) -> &Ask {
+        &self.ask
+    }
+}
+
+impl Sieve {
+    /// The rows that the caller wants.
+    pub(crate) fn rows(&self, found: Found<Vec<Value>>) -> Result<Found<Vec<Value>>, Fault> {
+        let Some(filter) = &self.filter else {
+            return Ok(found);
+        };
+        let value = filter.rows(found.value).map_err(unfit)?;
+        Ok(Found { value, ..found })
+    }
+
+    /// The entries that the caller wants.
+    pub(crate) fn entries(&self, all: Map<String, Value>) -> Result<Map<String, Value>, Fault> {
+        match &self.filter {
+            Some(filter) => filter.entries(all).map_err(unfit),
+            None => Ok(all),
+        }
+    }
+}
+
+impl FromRequestParts<Api> for Sieve {
+    type Rejection = Fault;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Fault> {
+        let ask = checked(parts, api).await?;
+        let filter = ask.get("filter").map(Filter::parse).transpose();
+        let filter = filter.map_err(unfit)?;
+        Ok(Self { ask, filter })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of `map_err`")]
+fn unfit(why: String) -> Fault {
+    Fault::bad(format!(
+        "Failed to create boolean expression evaluator: {why}"
+    ))
+}
+
+/// What a request asks for, when its token is right.
+async fn checked(parts: &mut Parts, api: &Api) -> Result<Ask, Fault> {
+    let Query(params) = Query::<Vec<(String, String)>>::from_request_parts(parts, api)
+        .await
+        .map_err(|error| Fault::bad(error.body_text()))?;
+    let ask = Ask::new(params)?;
+    if let Some(expected) = &api.settings().token
+        && !token(&parts.headers, &ask).is_some_and(|shown| is_same(shown, expected.expose()))
+    {
+        return Err(Fault::new(StatusCode::FORBIDDEN, "Permission denied"));
+    }
+    Ok(ask)
 }
 
 fn token<'a>(headers: &'a HeaderMap, ask: &'a Ask) -> Option<&'a str> {

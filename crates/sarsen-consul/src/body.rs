@@ -30,7 +30,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn find(&self, name: &str) -> Option<&'a Value> {
+    /// A field, as it is.
+    pub(crate) fn find(&self, name: &str) -> Option<&'a Value> {
         let map = self.0?;
         let found = map.get(name).or_else(|| {
             let mut others = map.iter();
@@ -80,8 +81,10 @@ impl<'a> Fields<'a> {
         match self.find(name) {
             None => Ok(Duration::ZERO),
             Some(Value::String(text)) if text.is_empty() => Ok(Duration::ZERO),
-            Some(Value::String(text)) => duration(text)
-                .ok_or_else(|| Fault::bad(format!("Invalid duration {text:?} in {name}"))),
+            Some(Value::String(text)) => duration(text).ok_or_else(|| {
+                let why = format!("{name}: time: invalid duration {text:?}");
+                Fault::bad(format!("Request decode failed: {why}"))
+            }),
             Some(value) => {
                 let number = value.as_u64().ok_or_else(|| wrong(name, "a duration"))?;
                 Ok(Duration::from_nanos(number))

@@ -1,5 +1,6 @@
 //! `/v1/catalog` and `/v1/status`: what there is, and entries for what is on other hosts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -14,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::agent;
 use crate::answer::{self, Fault, Found, Json};
 use crate::api::Api;
-use crate::ask::{Ask, DATACENTER};
+use crate::ask::{Ask, DATACENTER, Sieve};
 use crate::body::{self, Fields};
 use crate::shapes;
 
@@ -37,24 +38,30 @@ pub(crate) async fn datacenters(_: State<Api>, _: Ask) -> Response {
 }
 
 /// GET nodes
-pub(crate) async fn nodes(State(api): State<Api>, ask: Ask) -> Result<Response, Fault> {
+pub(crate) async fn nodes(State(api): State<Api>, ask: Sieve) -> Result<Response, Fault> {
     let found = api
         .watch_catalog(&ask, |catalog| {
             let others = catalog.nodes().keys().map(|name| Some(name.as_str()));
             let all = std::iter::once(None).chain(others);
-            let shapes: Vec<_> = all.map(|name| shapes::node(&api, catalog, name)).collect();
-            Found::at(catalog.index_of(&Scope::Nodes), shapes)
+            let wanted = all.filter(|name| api.takes_node(&ask, catalog, *name));
+            let shapes = wanted.map(|name| shapes::node(&api, catalog, name));
+            Found::at(catalog.index_of(&Scope::Nodes), shapes.collect())
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(ask.rows(found)?, &ask))
 }
 
 /// GET services
 pub(crate) async fn services(State(api): State<Api>, ask: Ask) -> Result<Response, Fault> {
     let found = api
         .watch_catalog(&ask, |catalog| {
-            let mut names = catalog.names();
-            names.entry(api.own().name.as_str()).or_default();
+            let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+            for instance in catalog.instances().chain([api.own()]) {
+                if api.takes_node(&ask, catalog, instance.node.as_deref()) {
+                    let tags = names.entry(&instance.name).or_default();
+                    tags.extend(instance.tags.iter().map(String::as_str));
+                }
+            }
             let names: Map<String, Value> = names
                 .into_iter()
                 .map(|(name, tags)| (name.to_owned(), json!(tags)))
@@ -62,39 +69,71 @@ pub(crate) async fn services(State(api): State<Api>, ask: Ask) -> Result<Respons
             Found::at(catalog.index_of(&Scope::All), names)
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(found, &ask))
 }
 
 /// GET service/:name
 pub(crate) async fn service(
     State(api): State<Api>,
     Path(name): Path<String>,
-    ask: Ask,
+    ask: Sieve,
 ) -> Result<Response, Fault> {
     let found = api
         .watch_catalog(&ask, |catalog| {
             let wanted = wanted(&api, catalog, &name, &ask);
-            let rows: Vec<_> = wanted
-                .iter()
-                .map(|instance| shapes::catalog_service(&api, catalog, instance))
-                .collect();
-            Found::at(catalog.service_index(&name), rows)
+            let index = catalog.service_index(&name);
+            Found::at(index, rows(&api, catalog, &wanted))
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(ask.rows(found)?, &ask))
+}
+
+/// GET connect/:name
+pub(crate) async fn connect(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    ask: Sieve,
+) -> Result<Response, Fault> {
+    let found = api
+        .watch_catalog(&ask, |catalog| {
+            let wanted = in_mesh(&api, catalog, &name, &ask);
+            let index = catalog.index_of(&Scope::All);
+            Found::at(index, rows(&api, catalog, &wanted))
+        })
+        .await?;
+    Ok(answer::json(ask.rows(found)?, &ask))
+}
+
+fn rows(api: &Api, catalog: &Catalog, wanted: &[Arc<Instance>]) -> Vec<Value> {
+    let rows = wanted.iter();
+    rows.map(|instance| shapes::catalog_service(api, catalog, instance))
+        .collect()
 }
 
 /// The instances of a service that have every tag that was asked for.
 pub(crate) fn wanted(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Vec<Arc<Instance>> {
     let own = (name == api.own().name).then(|| api.own());
     let all = catalog.named(name).chain(own);
+    let fits = |instance: &&Arc<Instance>| fits(api, catalog, instance, ask);
+    all.filter(fits).cloned().collect()
+}
+
+/// The instances that a service is reached through in a mesh: its proxies, and itself if it is made for one.
+pub(crate) fn in_mesh(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Vec<Arc<Instance>> {
+    let leads = |instance: &&Arc<Instance>| instance.mesh.destination(&instance.name) == Some(name);
+    let all = catalog.instances().filter(leads);
+    let fits = |instance: &&Arc<Instance>| fits(api, catalog, instance, ask);
+    all.filter(fits).cloned().collect()
+}
+
+/// Whether an instance has every tag that was asked for, and its node what is wanted of nodes.
+fn fits(api: &Api, catalog: &Catalog, instance: &Instance, ask: &Ask) -> bool {
     // Consul compares tags without their case.
-    let has = |instance: &Instance, tag: &str| {
+    let has = |tag: &str| {
         let mut tags = instance.tags.iter();
         tags.any(|own| own.eq_ignore_ascii_case(tag))
     };
-    let fits = |instance: &&Arc<Instance>| ask.all("tag").all(|tag| has(instance, tag));
-    all.filter(fits).cloned().collect()
+    ask.all("tag").all(has) && api.takes_node(ask, catalog, instance.node.as_deref())
 }
 
 /// Every instance of a node; `None` is this host.
@@ -122,20 +161,56 @@ pub(crate) fn node_of<'a>(api: &Api, catalog: &Catalog, name: &'a str) -> Option
 pub(crate) async fn node(
     State(api): State<Api>,
     Path(name): Path<String>,
-    ask: Ask,
+    ask: Sieve,
 ) -> Result<Response, Fault> {
+    let found = services_of(&api, &name, &ask).await?;
+    let shape = match found.value {
+        None => Value::Null,
+        Some((node, services)) => {
+            let by_id = services.into_iter().map(|service| {
+                let id = service.get("ID").and_then(Value::as_str);
+                (id.unwrap_or_default().to_owned(), service)
+            });
+            json!({ "Node": node, "Services": by_id.collect::<Map<_, _>>() })
+        }
+    };
+    Ok(answer::json(Found::at(found.index, shape), &ask))
+}
+
+/// GET node-services/:node
+pub(crate) async fn node_services(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    ask: Sieve,
+) -> Result<Response, Fault> {
+    let found = services_of(&api, &name, &ask).await?;
+    let (node, services) = found.value.unzip();
+    let shape = json!({ "Node": node, "Services": services });
+    Ok(answer::json(Found::at(found.index, shape), &ask))
+}
+
+/// A node and its services, if it is there.
+async fn services_of(
+    api: &Api,
+    name: &str,
+    ask: &Sieve,
+) -> Result<Found<Option<(Value, Vec<Value>)>>, Fault> {
     let found = api
-        .watch_catalog(&ask, |catalog| {
-            let shape = node_of(&api, catalog, &name).map(|node| {
-                let services: Map<String, Value> = on_node(&api, catalog, node)
-                    .map(|instance| (instance.id.clone(), shapes::service(instance)))
-                    .collect();
-                json!({ "Node": shapes::node(&api, catalog, node), "Services": services })
+        .watch_catalog(ask, |catalog| {
+            let shape = node_of(api, catalog, name).map(|node| {
+                let services = on_node(api, catalog, node);
+                let services: Vec<_> = services.map(|found| shapes::service(found)).collect();
+                (shapes::node(api, catalog, node), services)
             });
             Found::at(catalog.index_of(&Scope::All), shape)
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    let index = found.index;
+    let sifted = found.value.map(|(node, services)| {
+        let services = ask.rows(Found::at(index, services))?;
+        Ok::<_, Fault>((node, services.value))
+    });
+    Ok(Found::at(index, sifted.transpose()?))
 }
 
 /// PUT register
@@ -163,7 +238,8 @@ pub(crate) async fn register(
         .map(|check| known_check(check, node.clone()))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(name) = node
-        && !fields.flag("SkipNodeUpdate")?
+        // One that nobody knows yet is made all the same.
+        && (!fields.flag("SkipNodeUpdate")? || !api.catalog().nodes().contains_key(&name))
     {
         let node = Node {
             name,

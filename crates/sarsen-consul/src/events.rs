@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::answer::{self, Fault, Found, Json};
 use crate::api::{Api, uuid};
@@ -22,14 +23,30 @@ const MAX_PAYLOAD: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     last: VecDeque<Event>,
-    count: u64,
+    count: watch::Sender<u64>,
 }
 
 #[derive(Debug, Clone)]
 struct Event {
     name: String,
     shape: Value,
-    number: u64,
+    /// Half of its id upon the other, as Consul's clients work it out, too.
+    index: u64,
+}
+
+impl Events {
+    /// Tells of each event.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.count.subscribe()
+    }
+
+    fn add(&mut self, event: Event) {
+        self.last.push_back(event);
+        if self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+        self.count.send_modify(|count| *count += 1);
+    }
 }
 
 /// PUT fire/:name
@@ -45,9 +62,10 @@ pub(crate) async fn fire(
         )));
     }
     let payload = (!body.is_empty()).then(|| STANDARD.encode(&body));
+    let id = rand::random::<[u8; 16]>();
     let shape = |time: u64| {
         json!({
-            "ID": uuid(&rand::random::<[u8; 16]>()),
+            "ID": uuid(&id),
             "Name": name,
             "Payload": payload,
             "NodeFilter": ask.get("node").unwrap_or_default(),
@@ -58,29 +76,36 @@ pub(crate) async fn fire(
         })
     };
     let shape = api.events(|events| {
-        events.count += 1;
-        let shape = shape(events.count);
-        events.last.push_back(Event {
+        let shape = shape(*events.count.borrow() + 1);
+        events.add(Event {
             name: name.clone(),
             shape: shape.clone(),
-            number: events.count,
+            index: index_of(&id),
         });
-        if events.last.len() > KEPT {
-            events.last.pop_front();
-        }
         shape
     });
     Ok(Json(shape).into_response())
 }
 
+fn index_of(id: &[u8; 16]) -> u64 {
+    let halves = id.chunks_exact(8).map(|half| {
+        let digits = half.iter();
+        digits.fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    });
+    halves.fold(0, |index, half| index ^ half)
+}
+
 /// GET list
 pub(crate) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response, Fault> {
-    let (rows, index) = api.events(|events| {
-        let name = ask.get("name");
-        let wanted = events.last.iter();
-        let mut wanted = wanted.filter(|event| name.is_none_or(|name| event.name == name));
-        let rows: Vec<_> = wanted.clone().map(|event| event.shape.clone()).collect();
-        (rows, wanted.next_back().map_or(1, |event| event.number + 1))
-    });
-    Ok(answer::json(Found::at(index, rows), ask.consistency))
+    let found = api
+        .watch_events(&ask, |events| {
+            let name = ask.get("name");
+            let wanted = events.last.iter();
+            let mut wanted = wanted.filter(|event| name.is_none_or(|name| event.name == name));
+            let rows: Vec<_> = wanted.clone().map(|event| event.shape.clone()).collect();
+            let last = wanted.next_back();
+            Found::at(last.map_or(1, |event| event.index), rows)
+        })
+        .await?;
+    Ok(answer::json(found, &ask))
 }

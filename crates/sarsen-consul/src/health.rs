@@ -1,5 +1,7 @@
 //! `/v1/health`: services with their checks, and checks alone.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use sarsen_registry::{Catalog, Check, CheckStatus, Instance, Place, Scope};
@@ -7,16 +9,16 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Fault, Found};
 use crate::api::Api;
-use crate::ask::Ask;
-use crate::catalog::{node_of, wanted};
+use crate::ask::{Ask, Sieve};
+use crate::catalog::{in_mesh, node_of, wanted};
 use crate::shapes;
 
 /// The checks that decide on an instance: its node's and its own.
-pub(crate) fn deciding(catalog: &Catalog, instance: &Instance) -> Vec<Check> {
+pub(crate) fn deciding(api: &Api, catalog: &Catalog, instance: &Instance) -> Vec<Check> {
     let node = instance.node.as_deref();
     let mut checks: Vec<Check> = node
         .is_none()
-        .then(shapes::serf_health)
+        .then(|| shapes::serf_health(api))
         .into_iter()
         .collect();
     checks.extend(catalog.node_checks(node).cloned());
@@ -34,74 +36,108 @@ pub(crate) fn worst(checks: &[Check]) -> CheckStatus {
 pub(crate) async fn service(
     State(api): State<Api>,
     Path(name): Path<String>,
-    ask: Ask,
+    ask: Sieve,
 ) -> Result<Response, Fault> {
-    let passing = ask.is_on("passing")?;
+    let limit = limit(&ask)?;
     let found = api
         .watch_catalog(&ask, |catalog| {
-            let mut rows = Vec::new();
-            for instance in wanted(&api, catalog, &name, &ask) {
-                let checks = deciding(catalog, &instance);
-                if passing && worst(&checks) != CheckStatus::Passing {
-                    continue;
-                }
-                let checks = checks.iter();
-                let of = |check: &Check| check.service.is_some().then_some(&*instance);
-                rows.push(json!({
-                    "Node": shapes::node(&api, catalog, instance.node.as_deref()),
-                    "Service": shapes::service(&instance),
-                    "Checks": checks.map(|check| shapes::check(&api, check, of(check))).collect::<Vec<_>>(),
-                }));
-            }
+            let wanted = wanted(&api, catalog, &name, &ask);
             let index = catalog.service_index(&name);
-            Found::at(index.max(catalog.index_of(&Scope::Nodes)), rows)
+            let index = index.max(catalog.index_of(&Scope::Nodes));
+            Found::at(index, rows(&api, catalog, &wanted, limit))
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(ask.rows(found)?, &ask))
+}
+
+/// GET connect/:name
+pub(crate) async fn connect(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    ask: Sieve,
+) -> Result<Response, Fault> {
+    let limit = limit(&ask)?;
+    let found = api
+        .watch_catalog(&ask, |catalog| {
+            let wanted = in_mesh(&api, catalog, &name, &ask);
+            let index = catalog.index_of(&Scope::All);
+            Found::at(index, rows(&api, catalog, &wanted, limit))
+        })
+        .await?;
+    Ok(answer::json(ask.rows(found)?, &ask))
+}
+
+/// How bad an instance may be that belongs into the answer.
+fn limit(ask: &Ask) -> Result<CheckStatus, Fault> {
+    Ok(match ask.is_on("passing")? {
+        true => CheckStatus::Passing,
+        false => CheckStatus::Critical,
+    })
+}
+
+/// Instances with their nodes and checks.
+fn rows(api: &Api, catalog: &Catalog, wanted: &[Arc<Instance>], limit: CheckStatus) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for instance in wanted {
+        let checks = deciding(api, catalog, instance);
+        if worst(&checks) > limit {
+            continue;
+        }
+        let checks = checks.iter();
+        let of = |check: &Check| check.service.is_some().then_some(&**instance);
+        rows.push(json!({
+            "Node": shapes::node(api, catalog, instance.node.as_deref()),
+            "Service": shapes::service(instance),
+            "Checks": checks.map(|check| shapes::check(api, check, of(check))).collect::<Vec<_>>(),
+        }));
+    }
+    rows
 }
 
 /// GET checks/:service
 pub(crate) async fn checks(
     State(api): State<Api>,
     Path(name): Path<String>,
-    ask: Ask,
+    ask: Sieve,
 ) -> Result<Response, Fault> {
     let found = api
         .watch_catalog(&ask, |catalog| {
             let instances = catalog.named(&name);
             let checks = instances.flat_map(|instance| instance.checks.clone());
+            let checks =
+                checks.filter(|check| api.takes_node(&ask, catalog, check.node.as_deref()));
             let rows = sorted(&api, catalog, checks.collect());
             Found::at(catalog.service_index(&name), rows)
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(ask.rows(found)?, &ask))
 }
 
 /// GET node/:node
 pub(crate) async fn node(
     State(api): State<Api>,
     Path(name): Path<String>,
-    ask: Ask,
+    ask: Sieve,
 ) -> Result<Response, Fault> {
     let found = api
         .watch_catalog(&ask, |catalog| {
             let mut rows = Vec::new();
             if let Some(node) = node_of(&api, catalog, &name) {
-                let mut checks = all(catalog);
+                let mut checks = all(&api, catalog);
                 checks.retain(|check| check.node.as_deref() == node);
                 rows = sorted(&api, catalog, checks);
             }
             Found::at(catalog.index_of(&Scope::All), rows)
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(ask.rows(found)?, &ask))
 }
 
 /// GET state/:state
 pub(crate) async fn state(
     State(api): State<Api>,
     Path(state): Path<String>,
-    ask: Ask,
+    ask: Sieve,
 ) -> Result<Response, Fault> {
     let status = match state.as_str() {
         "any" => None,
@@ -113,17 +149,20 @@ pub(crate) async fn state(
     };
     let found = api
         .watch_catalog(&ask, |catalog| {
-            let mut checks = all(catalog);
-            checks.retain(|check| status.is_none_or(|status| check.status == status));
+            let mut checks = all(&api, catalog);
+            checks.retain(|check| {
+                status.is_none_or(|status| check.status == status)
+                    && api.takes_node(&ask, catalog, check.node.as_deref())
+            });
             let rows = sorted(&api, catalog, checks);
             Found::at(catalog.index_of(&Scope::All), rows)
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(ask.rows(found)?, &ask))
 }
 
-fn all(catalog: &Catalog) -> Vec<Check> {
-    let mut checks = vec![shapes::serf_health()];
+fn all(api: &Api, catalog: &Catalog) -> Vec<Check> {
+    let mut checks = vec![shapes::serf_health(api)];
     checks.extend(catalog.checks().cloned());
     checks
 }

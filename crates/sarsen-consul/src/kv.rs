@@ -94,7 +94,7 @@ pub(crate) async fn read(State(api): State<Api>, uri: Uri, ask: Ask) -> Result<R
         }
         Some(entry) => Json([shape(&entry)]).into_response(),
     };
-    Ok(answer::with_index(index, ask.consistency, response))
+    Ok(answer::with_index(index, &ask, response))
 }
 
 async fn tree(api: &Api, prefix: &str, ask: &Ask) -> Result<Response, Fault> {
@@ -139,7 +139,7 @@ fn listed<T: serde::Serialize>(index: u64, rows: Vec<T>, ask: &Ask) -> Response 
     } else {
         Json(rows).into_response()
     };
-    answer::with_index(index, ask.consistency, response)
+    answer::with_index(index, ask, response)
 }
 
 /// What is not there gets the index of the last change anywhere, so that a caller who waits with it hears of its coming.

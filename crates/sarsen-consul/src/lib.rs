@@ -8,6 +8,7 @@ mod ask;
 mod body;
 mod catalog;
 mod events;
+mod filter;
 mod health;
 mod keyspace;
 mod kv;

@@ -46,10 +46,16 @@ fn of_catalog() -> Router<Api> {
         .route("/v1/catalog/nodes", get(catalog::nodes))
         .route("/v1/catalog/services", get(catalog::services))
         .route("/v1/catalog/service/{name}", get(catalog::service))
+        .route("/v1/catalog/connect/{name}", get(catalog::connect))
         .route("/v1/catalog/node/{name}", get(catalog::node))
+        .route(
+            "/v1/catalog/node-services/{name}",
+            get(catalog::node_services),
+        )
         .route("/v1/catalog/register", put(catalog::register))
         .route("/v1/catalog/deregister", put(catalog::deregister))
         .route("/v1/health/service/{name}", get(health::service))
+        .route("/v1/health/connect/{name}", get(health::connect))
         .route("/v1/health/checks/{name}", get(health::checks))
         .route("/v1/health/node/{name}", get(health::node))
         .route("/v1/health/state/{state}", get(health::state))

@@ -316,5 +316,5 @@ async fn list_those(
             )
         })
         .await?;
-    Ok(answer::json(found, ask.consistency))
+    Ok(answer::json(found, ask))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sarsen_registry::{Catalog, Check, CheckSpec, CheckStatus, Instance, Probe};
+use sarsen_registry::{Catalog, Check, CheckSpec, CheckStatus, Instance, Mesh, Probe};
 use serde_json::{Map, Value, json};
 
 use crate::api::Api;
@@ -12,16 +12,20 @@ use crate::ask::DATACENTER;
 /// The check that every node of Consul has: here, that this daemon answers.
 pub(crate) const SERF_HEALTH: &str = "serfHealth";
 
+/// The kind of a service that is the proxy of another.
+pub(crate) const PROXY: &str = "connect-proxy";
+
 /// The check [`SERF_HEALTH`] of this host.
-pub(crate) fn serf_health() -> Check {
+pub(crate) fn serf_health(api: &Api) -> Check {
+    let index = api.own().create_index;
     Check {
         spec: CheckSpec::new(SERF_HEALTH, "Serf Health Status", Probe::Set),
         node: None,
         service: None,
         status: CheckStatus::Passing,
         output: "Agent alive and reachable".to_owned(),
-        create_index: 1,
-        modify_index: 1,
+        create_index: index,
+        modify_index: index,
     }
 }
 
@@ -56,7 +60,8 @@ fn node_parts(
             }
         }
         shape.insert("TaggedAddresses".to_owned(), tagged.into());
-        return (shape, json!({ "consul-network-segment": "" }), (1, 1));
+        let index = api.own().create_index;
+        return (shape, json!(api.node_meta()), (index, index));
     };
     let known = catalog.nodes().get(name);
     shape.insert("ID".to_owned(), known.map_or("", |node| &node.id).into());
@@ -115,7 +120,7 @@ pub(crate) fn catalog_service(api: &Api, catalog: &Catalog, instance: &Instance)
     let (mut shape, meta, _) = node_parts(api, catalog, instance.node.as_deref());
     let service = json!({
         "NodeMeta": meta,
-        "ServiceKind": "",
+        "ServiceKind": kind_of(&instance.mesh),
         "ServiceID": instance.id,
         "ServiceName": instance.name,
         "ServiceTags": instance.tags,
@@ -125,8 +130,8 @@ pub(crate) fn catalog_service(api: &Api, catalog: &Catalog, instance: &Instance)
         "ServiceMeta": instance.attributes,
         "ServicePort": instance.port,
         "ServiceEnableTagOverride": instance.tags_are_open,
-        "ServiceProxy": { "MeshGateway": {}, "Expose": {} },
-        "ServiceConnect": {},
+        "ServiceProxy": proxy(&instance.mesh),
+        "ServiceConnect": connect(&instance.mesh),
         "CreateIndex": instance.create_index,
         "ModifyIndex": instance.modify_index,
     });
@@ -145,6 +150,9 @@ pub(crate) fn catalog_service(api: &Api, catalog: &Catalog, instance: &Instance)
 /// A service as `/v1/health` gives it, beside its node and its checks.
 pub(crate) fn service(instance: &Instance) -> Value {
     let mut shape = Map::new();
+    if instance.mesh.proxy.is_some() {
+        shape.insert("Kind".to_owned(), kind_of(&instance.mesh).into());
+    }
     shape.insert("ID".to_owned(), instance.id.as_str().into());
     shape.insert("Service".to_owned(), instance.name.as_str().into());
     shape.insert("Tags".to_owned(), json!(instance.tags));
@@ -159,11 +167,8 @@ pub(crate) fn service(instance: &Instance) -> Value {
         "EnableTagOverride".to_owned(),
         instance.tags_are_open.into(),
     );
-    shape.insert(
-        "Proxy".to_owned(),
-        json!({ "MeshGateway": {}, "Expose": {} }),
-    );
-    shape.insert("Connect".to_owned(), json!({}));
+    shape.insert("Proxy".to_owned(), proxy(&instance.mesh));
+    shape.insert("Connect".to_owned(), connect(&instance.mesh));
     shape.insert("CreateIndex".to_owned(), instance.create_index.into());
     shape.insert("ModifyIndex".to_owned(), instance.modify_index.into());
     shape.into()
@@ -172,6 +177,9 @@ pub(crate) fn service(instance: &Instance) -> Value {
 /// A service as the agent knows it.
 pub(crate) fn agent_service(instance: &Instance) -> Value {
     let mut shape = Map::new();
+    if instance.mesh.proxy.is_some() {
+        shape.insert("Kind".to_owned(), kind_of(&instance.mesh).into());
+    }
     shape.insert("ID".to_owned(), instance.id.as_str().into());
     shape.insert("Service".to_owned(), instance.name.as_str().into());
     shape.insert("Tags".to_owned(), json!(instance.tags));
@@ -186,7 +194,37 @@ pub(crate) fn agent_service(instance: &Instance) -> Value {
         "EnableTagOverride".to_owned(),
         instance.tags_are_open.into(),
     );
+    if instance.mesh.proxy.is_some() {
+        shape.insert("Proxy".to_owned(), proxy(&instance.mesh));
+    }
+    if instance.mesh.native {
+        shape.insert("Connect".to_owned(), connect(&instance.mesh));
+    }
     shape.into()
+}
+
+fn kind_of(mesh: &Mesh) -> &'static str {
+    if mesh.proxy.is_some() { PROXY } else { "" }
+}
+
+/// As it was registered, with what clients expect in each.
+fn proxy(mesh: &Mesh) -> Value {
+    let mut shape = Map::new();
+    if let Some(Value::Object(said)) = &mesh.proxy {
+        shape.extend(said.clone());
+    }
+    for name in ["MeshGateway", "Expose"] {
+        shape.entry(name).or_insert_with(|| json!({}));
+    }
+    shape.into()
+}
+
+fn connect(mesh: &Mesh) -> Value {
+    if mesh.native {
+        json!({ "Native": true })
+    } else {
+        json!({})
+    }
 }
 
 /// A check, with the service it is of.

@@ -1,6 +1,7 @@
 //! The API over a catalog without an engine and a store in a temporary folder.
 
 mod clients;
+mod directory;
 mod recorded;
 
 use std::time::Duration;
@@ -118,6 +119,8 @@ async fn open(
     let settings = ConsulSettings {
         address: ([127, 0, 0, 1], 18500).into(),
         token: token.map(|token| Secret::new(token.to_owned())),
+        node_id: None,
+        node_meta: std::collections::BTreeMap::new(),
         shutdown: shutdown.clone(),
     };
     let api = Api::open(registry.clone(), store.clone(), settings).await;

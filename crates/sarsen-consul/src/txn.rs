@@ -125,6 +125,9 @@ fn operate(change: &mut Change<'_>, operation: &Operation) -> Result<Vec<Value>,
     if key.is_empty() && operation.verb != "delete-tree" && operation.verb != "get-tree" {
         return Err("Must provide key".to_owned());
     }
+    if operation.session.is_empty() && matches!(operation.verb.as_str(), "lock" | "unlock") {
+        return Err("missing session".to_owned());
+    }
     match operation.verb.as_str() {
         "set" => change.set(key, held.0, held.1),
         "cas" => change

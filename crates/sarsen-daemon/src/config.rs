@@ -8,16 +8,19 @@ mod tests;
 mod values;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sarsen_domain::Domain;
+use sarsen_registry::{Deregister, ExtraTags};
 use sarsen_router::UnknownName;
 use sarsen_runtime::BuildEngine;
 
 pub use layers::{Origin, Sources};
-pub use values::{Backends, Bytes, Cpus, DnsPlace, LogFile, LogFormat, LogLevel, Mode, Proxies};
+pub use values::{
+    Backends, Bytes, Cpus, DnsPlace, LogFile, LogFormat, LogLevel, Mode, NodeId, NodeMeta, Proxies,
+};
 
 /// Where the file is looked for when nobody says otherwise.
 pub const DEFAULT_FILE: &str = "/etc/sarsen/sarsen.toml";
@@ -124,6 +127,9 @@ pub struct ConsulConfig {
     pub listen: Option<SocketAddr>,
     /// A file that holds the token which every caller must show.
     pub token_file: Option<PathBuf>,
+    /// The id of this host's node; none: made of the host's name.
+    pub node_id: Option<NodeId>,
+    pub node_meta: NodeMeta,
 }
 
 impl ConsulConfig {
@@ -141,6 +147,14 @@ pub struct DockerConfig {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RegistryConfig {
     pub backends: Backends,
+    pub ip: Option<IpAddr>,
+    pub internal: bool,
+    pub explicit: bool,
+    pub use_ip_from_label: Option<String>,
+    pub tags: ExtraTags,
+    pub deregister: Deregister,
+    pub cleanup: bool,
+    pub resync: Option<Duration>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -228,6 +242,8 @@ impl Default for Config {
             consul: ConsulConfig {
                 listen: Some(ConsulConfig::USUAL),
                 token_file: None,
+                node_id: None,
+                node_meta: NodeMeta::default(),
             },
             docker: DockerConfig {
                 socket: "/var/run/docker.sock".into(),
@@ -363,12 +379,32 @@ impl Config {
             }
         }
         found.extend(self.web.contradictions(&self.https));
+        found.extend(self.registry.contradictions());
         if !self.dns.forward && !self.dns.upstream.is_empty() {
             found.push("dns.upstream names servers that dns.forward = false never asks".to_owned());
         }
         if self.build.silence_limit > self.build.time_limit {
             found.push(
                 "build.silence_limit is longer than build.time_limit, so it would never count"
+                    .to_owned(),
+            );
+        }
+        found
+    }
+}
+
+impl RegistryConfig {
+    fn contradictions(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.internal && self.ip.is_some() {
+            found.push(
+                "registry.ip is the address of published ports, and registry.internal = true goes without them: choose one"
+                    .to_owned(),
+            );
+        }
+        if self.cleanup && self.backends.0.is_empty() {
+            found.push(
+                "registry.cleanup removes what others left in registry.backends, and there are none"
                     .to_owned(),
             );
         }

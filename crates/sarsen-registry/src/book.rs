@@ -1,13 +1,13 @@
 //! Everything that the catalog is made of, and how it is made. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use sarsen_domain::{Health, Service};
 
-use crate::catalog::{Content, Instance, Place, Source, Weights};
+use crate::catalog::{Catalog, Content, Instance, Mesh, Patch, Place, Source, Weights};
 use crate::check::{Check, CheckSpec, CheckStatus, Probe};
-use crate::externals::{CheckRegistration, Entry, Externals};
+use crate::externals::{CheckRegistration, Entry, Externals, Spot};
 use crate::ledger::{Condition, Ledger, Life, Offer};
 
 /// Containers, what others registered, and what all checks say.
@@ -121,7 +121,9 @@ impl Book {
         let asked = self.asked_checks();
         for life in self.ledger.lives() {
             for offer in &life.offers {
-                let (service, instance) = of_container(life, offer, &asked, &mut keep);
+                let place = Place::here(offer.service.id.as_str());
+                let others = asked.get(&place).map(Vec::as_slice).unwrap_or_default();
+                let (service, instance) = of_container(life, offer, others, &mut keep);
                 if !service.attributes.contains_key("ignore") {
                     content.instances.insert(instance.place(), instance);
                 }
@@ -134,9 +136,8 @@ impl Book {
             }
             let mut instance = registration.instance();
             let checks = asked.get(place).into_iter().flatten();
-            instance
-                .checks
-                .extend(checks.map(|check| said(check, &mut keep)));
+            let checks = checks.map(|check| said(check, &mut keep));
+            instance.checks.extend(checks);
             content.instances.insert(place.clone(), instance);
         }
         for (place, check) in &self.externals.checks {
@@ -151,14 +152,90 @@ impl Book {
     }
 
     /// The checks that others registered, by the service they are of.
-    fn asked_checks(&self) -> BTreeMap<Place, Vec<CheckRegistration>> {
-        let mut asked: BTreeMap<Place, Vec<CheckRegistration>> = BTreeMap::new();
+    fn asked_checks(&self) -> BTreeMap<Place, Vec<&CheckRegistration>> {
+        let mut asked: BTreeMap<Place, Vec<&CheckRegistration>> = BTreeMap::new();
         for check in self.externals.checks.values() {
             if let Some(service) = check.service_place() {
-                asked.entry(service).or_default().push(check.clone());
+                asked.entry(service).or_default().push(check);
             }
         }
         asked
+    }
+
+    /// What of [`Book::content`] is at these spots as of now. `before` is the catalog that followed from the last
+    /// content: checks that are no longer what it shows are forgotten.
+    pub(crate) fn patch(&mut self, spots: &BTreeSet<Spot>, before: &Catalog) -> Patch {
+        let mut states = std::mem::take(&mut self.states);
+        let mut there = BTreeSet::new();
+        let mut keep = |place: Place, spec: &CheckSpec, generation: i64| {
+            let fresh = || CheckState::new(spec, generation);
+            let state = states.entry(place.clone()).or_insert_with(fresh);
+            if state.generation != generation || state.spec != *spec {
+                *state = fresh();
+            }
+            there.insert(place);
+            (state.status, state.output.clone())
+        };
+        let mut patch = Patch::default();
+        for spot in spots {
+            match spot {
+                Spot::Instance(place) => self.patch_instance(place, &mut keep, &mut patch),
+                Spot::NodeCheck(place) => {
+                    let check = self.externals.checks.get(place);
+                    let check = check.filter(|check| check.service.is_none());
+                    let check = check.map(|check| said(check, &mut keep));
+                    patch.node_checks.push((place.clone(), check));
+                }
+                Spot::Node(name) => {
+                    let node = self.externals.nodes.get(name).cloned();
+                    patch.nodes.push((name.clone(), node));
+                }
+            }
+        }
+        for gone in spots.iter().flat_map(|spot| checks_at(spot, before)) {
+            if !there.contains(&gone) {
+                states.remove(&gone);
+            }
+        }
+        self.states = states;
+        patch
+    }
+
+    fn patch_instance(&self, place: &Place, keep: &mut Keep<'_>, patch: &mut Patch) {
+        let others: Vec<_> = self.externals.asked_of(place).collect();
+        let (mut service, mut instance) = (None, None);
+        if place.node.is_none() {
+            for (life, offer) in self.ledger.offers_of(&place.id) {
+                let (found, offered) = of_container(life, offer, &others, keep);
+                if !found.attributes.contains_key("ignore") {
+                    instance = Some(offered);
+                }
+                service = Some(found);
+            }
+            patch.services.push((place.id.clone(), service));
+        }
+        if instance.is_none() {
+            instance = self.externals.services.get(place).map(|registration| {
+                let mut instance = registration.instance();
+                let checks = others.iter().map(|check| said(check, keep));
+                instance.checks.extend(checks);
+                instance
+            });
+        }
+        patch.instances.push((place.clone(), instance));
+    }
+}
+
+/// The checks that a catalog shows at a spot.
+fn checks_at(spot: &Spot, catalog: &Catalog) -> Vec<Place> {
+    match spot {
+        Spot::Instance(place) => {
+            let checks = catalog.instance(place).into_iter();
+            let checks = checks.flat_map(|instance| &instance.checks);
+            checks.map(Check::place).collect()
+        }
+        Spot::NodeCheck(place) => vec![place.clone()],
+        Spot::Node(_) => Vec::new(),
     }
 }
 
@@ -180,7 +257,7 @@ fn said(check: &CheckRegistration, keep: &mut Keep<'_>) -> Check {
 fn of_container(
     life: &Life,
     offer: &Offer,
-    asked: &BTreeMap<Place, Vec<CheckRegistration>>,
+    others: &[&CheckRegistration],
     keep: &mut Keep<'_>,
 ) -> (Service, Instance) {
     let mut service = offer.service.clone();
@@ -192,9 +269,7 @@ fn of_container(
         let (status, output) = keep(Place::here(spec.id.clone()), spec, life.started);
         checks.push(of_service(&service, spec.clone(), status, output));
     }
-    let place = Place::here(service.id.clone());
-    let others = asked.get(&place).into_iter().flatten();
-    checks.extend(others.map(|check| said(check, keep)));
+    checks.extend(others.iter().map(|check| said(check, keep)));
     let is_critical = checks.iter().any(|c| c.status == CheckStatus::Critical);
     if is_critical && service.health == Health::Passing {
         service.health = Health::Critical;
@@ -213,6 +288,7 @@ fn of_container(
         weights: Weights::default(),
         tagged_addresses: BTreeMap::new(),
         tags_are_open: false,
+        mesh: Mesh::default(),
         source: Source::Container {
             id: service.container.clone(),
             started: life.started,

@@ -1,23 +1,25 @@
 //! A snapshot of all services.
 
 mod instance;
+mod patch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sarsen_domain::{AppName, ContainerId, Service};
 
-pub use instance::{Instance, Node, Place, Source, Weights};
+pub use instance::{Instance, Mesh, Node, Place, Source, Weights};
+pub(crate) use patch::Patch;
 
 use crate::check::Check;
 
 /// All services at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    services: BTreeMap<String, Service>,
-    instances: BTreeMap<Place, Arc<Instance>>,
-    node_checks: BTreeMap<Place, Check>,
-    nodes: BTreeMap<String, Node>,
+    services: Arc<BTreeMap<String, Service>>,
+    instances: Arc<BTreeMap<Place, Arc<Instance>>>,
+    node_checks: Arc<BTreeMap<Place, Check>>,
+    nodes: Arc<BTreeMap<String, Node>>,
     indexes: Indexes,
     version: u64,
     index: u64,
@@ -26,6 +28,8 @@ pub struct Catalog {
 /// When what changed last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Indexes {
+    /// Before anything was known.
+    start: u64,
     services: BTreeMap<String, u64>,
     /// When a service last lost its last instance.
     extinction: u64,
@@ -57,8 +61,19 @@ impl Catalog {
     pub(crate) fn starting_at(index: u64) -> Self {
         Self {
             index,
+            indexes: Indexes {
+                start: index,
+                extinction: index,
+                nodes: index,
+                ..Indexes::default()
+            },
             ..Self::default()
         }
+    }
+
+    /// The index before anything was known: that of what is there whatever happens, such as this host.
+    pub fn first_index(&self) -> u64 {
+        self.indexes.start.max(1)
     }
 
     /// Counts up with each change of content; 0 while nothing is known.
@@ -166,7 +181,7 @@ impl Catalog {
     /// The catalog that follows with this content, and whether anybody should know.
     pub(crate) fn followed_by(&self, content: Content) -> (Self, bool) {
         let next = self.index + 1;
-        let mut changed = self.services != content.services;
+        let mut changed = *self.services != content.services;
         let mut indexes = self.indexes.clone();
         let (instances, touched) = self.renew_instances(content.instances, next);
         changed |= !touched.is_empty();
@@ -190,10 +205,10 @@ impl Catalog {
         }
         let steps = u64::from(changed);
         let catalog = Self {
-            services: content.services,
-            instances,
-            node_checks,
-            nodes,
+            services: Arc::new(content.services),
+            instances: Arc::new(instances),
+            node_checks: Arc::new(node_checks),
+            nodes: Arc::new(nodes),
             indexes,
             version: self.version + steps,
             index: self.index + steps,
@@ -220,18 +235,30 @@ impl Catalog {
         let gone = gone.filter(|(place, _)| !instances.contains_key(place));
         touched.extend(gone.map(|(_, old)| old.name.clone()));
         let renew = |(place, instance): (Place, Instance)| {
-            let instance = match self.instances.get(&place) {
-                Some(old) => renew_instance(old, instance, next),
-                None => Arc::new(stamped(instance, next)),
-            };
-            if instance.modify_index == next {
-                touched.insert(instance.name.clone());
-                let old = self.instances.get(&place);
-                touched.extend(old.map(|old| old.name.clone()));
-            }
+            let instance = self.renewed(&place, instance, next, &mut touched);
             (place, instance)
         };
         (instances.into_iter().map(renew).collect(), touched)
+    }
+
+    /// One instance with its indexes; services that changed by it are entered among the touched.
+    fn renewed(
+        &self,
+        place: &Place,
+        instance: Instance,
+        next: u64,
+        touched: &mut BTreeSet<String>,
+    ) -> Arc<Instance> {
+        let old = self.instances.get(place);
+        let instance = match old {
+            Some(old) => renew_instance(old, instance, next),
+            None => Arc::new(stamped(instance, next)),
+        };
+        if instance.modify_index == next {
+            touched.insert(instance.name.clone());
+            touched.extend(old.map(|old| old.name.clone()));
+        }
+        instance
     }
 
     fn renew_nodes(
@@ -240,21 +267,25 @@ impl Catalog {
         next: u64,
     ) -> (BTreeMap<String, Node>, bool) {
         let mut changed = self.nodes.keys().any(|name| !nodes.contains_key(name));
-        let renew = |(name, mut node): (String, Node)| {
-            let old = self.nodes.get(&name);
-            (node.create_index, node.modify_index) = (next, next);
-            if let Some(old) = old {
-                node.create_index = old.create_index;
-                node.modify_index = old.modify_index;
-                if node != *old {
-                    node.modify_index = next;
-                }
-            }
+        let renew = |(name, node): (String, Node)| {
+            let node = renew_node(self.nodes.get(&name), node, next);
             changed |= node.modify_index == next;
             (name, node)
         };
         (nodes.into_iter().map(renew).collect(), changed)
     }
+}
+
+fn renew_node(old: Option<&Node>, mut node: Node, next: u64) -> Node {
+    (node.create_index, node.modify_index) = (next, next);
+    if let Some(old) = old {
+        node.create_index = old.create_index;
+        node.modify_index = old.modify_index;
+        if node != *old {
+            node.modify_index = next;
+        }
+    }
+    node
 }
 
 fn stamped(mut instance: Instance, index: u64) -> Instance {

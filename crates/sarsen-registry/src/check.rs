@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::Place;
+
 /// What a check says. The order is from good to bad.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -148,6 +150,14 @@ pub struct Check {
 }
 
 impl Check {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place {
+            node: self.node.clone(),
+            id: self.spec.id.clone(),
+        }
+    }
+
     /// Whether nothing has changed that anybody should be woken for.
     pub(crate) fn says_as(&self, other: &Self) -> bool {
         self.status == other.status && self.service == other.service && self.spec == other.spec

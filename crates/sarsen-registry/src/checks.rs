@@ -3,7 +3,7 @@
 mod http;
 mod look;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::Registry;
 use crate::catalog::Place;
 use crate::check::{Check, CheckSpec, CheckStatus, Probe};
+use crate::externals::Spot;
 use look::Looker;
 
 /// So many looks are under way at the same time.
@@ -34,8 +35,18 @@ type Said = (CheckStatus, String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Job {
     place: Place,
+    /// Where it shows.
+    spot: Spot,
     spec: CheckSpec,
     generation: i64,
+}
+
+/// A job that is being done until this is dropped.
+struct Underway {
+    job: Job,
+    _end: DropGuard,
+    /// The round in which it was last wanted.
+    round: u64,
 }
 
 /// Makes checks until `shutdown`.
@@ -43,30 +54,31 @@ pub(crate) async fn run(registry: &Registry, shutdown: &CancellationToken) {
     let tasks = TaskTracker::new();
     let looker = Looker::new(registry.runtime().clone());
     let permits = Arc::new(Semaphore::new(LOOKS_AT_ONCE));
-    let mut jobs: HashMap<Place, (Job, DropGuard)> = HashMap::new();
+    let mut jobs: HashMap<Place, Underway> = HashMap::new();
     let mut changes = registry.watch();
-    loop {
+    for round in 1.. {
         changes.mark_unchanged();
         let due = registry.sweep().await;
-        let wanted = wanted(registry);
-        // Dropping the guard ends the job.
-        jobs.retain(|place, (job, _)| wanted.get(place) == Some(job));
-        for (place, job) in wanted {
-            jobs.entry(place).or_insert_with(|| {
-                let end = CancellationToken::new();
-                let work = keep_looking(
-                    registry.clone(),
-                    job.clone(),
-                    looker.clone(),
-                    Arc::clone(&permits),
-                );
-                let ended = end.clone();
-                tasks.spawn(async move {
-                    ended.run_until_cancelled(work).await;
-                });
-                (job, end.drop_guard())
+        for job in news(registry, &mut jobs, round) {
+            let end = CancellationToken::new();
+            let work = keep_looking(
+                registry.clone(),
+                job.clone(),
+                looker.clone(),
+                Arc::clone(&permits),
+            );
+            let ended = end.clone();
+            tasks.spawn(async move {
+                ended.run_until_cancelled(work).await;
             });
+            let underway = Underway {
+                job,
+                _end: end.drop_guard(),
+                round,
+            };
+            jobs.insert(underway.job.place.clone(), underway);
         }
+        jobs.retain(|_, underway| underway.round == round);
         let due = due.unwrap_or_else(|| Instant::now() + FAR);
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { break },
@@ -79,37 +91,40 @@ pub(crate) async fn run(registry: &Registry, shutdown: &CancellationToken) {
     tasks.wait().await;
 }
 
-/// The checks that are ours to make.
-fn wanted(registry: &Registry) -> HashMap<Place, Job> {
+/// The checks that are ours to make and that nobody makes yet; those that are being made are marked as wanted.
+fn news(registry: &Registry, jobs: &mut HashMap<Place, Underway>, round: u64) -> Vec<Job> {
     let catalog = registry.catalog();
-    let active = catalog.checks().filter(|check| is_active(check));
-    let active: Vec<_> = active
-        .map(|check| (place_of(check), check.spec.clone()))
-        .collect();
+    let mut new = Vec::new();
     registry.with_book(|book| {
-        let jobs = active.into_iter().filter_map(|(place, spec)| {
-            let job = Job {
-                generation: book.state_mut(&place)?.generation,
-                place: place.clone(),
-                spec,
+        for check in catalog.checks().filter(|check| is_active(check)) {
+            let place = check.place();
+            let Some(generation) = book.state_mut(&place).map(|state| state.generation) else {
+                continue;
             };
-            Some((place, job))
-        });
-        jobs.collect()
-    })
+            let spot = Spot::of_check(place.clone(), check.service.as_deref());
+            if let Some(known) = jobs.get_mut(&place)
+                && known.job.generation == generation
+                && known.job.spot == spot
+                && known.job.spec == check.spec
+            {
+                known.round = round;
+                continue;
+            }
+            new.push(Job {
+                place,
+                spot,
+                spec: check.spec.clone(),
+                generation,
+            });
+        }
+    });
+    new
 }
 
 fn is_active(check: &Check) -> bool {
     match check.spec.probe {
         Probe::Http(_) | Probe::Tcp(_) | Probe::Command { .. } => true,
         Probe::Ttl(_) | Probe::Engine | Probe::Set => false,
-    }
-}
-
-fn place_of(check: &Check) -> Place {
-    Place {
-        node: check.node.clone(),
-        id: check.spec.id.clone(),
     }
 }
 
@@ -137,7 +152,7 @@ async fn keep_looking(registry: Registry, job: Job, looker: Looker, permits: Arc
                     (CheckStatus::Critical, text)
                 }
             };
-            registry.observe(&job.place, job.generation, status, &output);
+            registry.observe(&job, status, &output);
         }
         let vary = 1.0 + JITTER * (2.0 * rand::random::<f64>() - 1.0);
         let pause = spec.interval.mul_f64(vary);
@@ -147,15 +162,13 @@ async fn keep_looking(registry: Registry, job: Job, looker: Looker, permits: Arc
 
 impl Registry {
     /// Enters what one look said, when its container still lives that life.
-    fn observe(&self, place: &Place, generation: i64, status: CheckStatus, output: &str) {
-        let news = self.with_book(|book| {
-            let state = book.state_mut(place);
-            let state = state.filter(|state| state.generation == generation);
-            state.is_some_and(|state| state.observe(status, output))
+    fn observe(&self, job: &Job, status: CheckStatus, output: &str) {
+        self.change_at(|book| {
+            let state = book.state_mut(&job.place);
+            let state = state.filter(|state| state.generation == job.generation);
+            let is_news = state.is_some_and(|state| state.observe(status, output));
+            is_news.then(|| job.spot.clone()).into_iter().collect()
         });
-        if news {
-            self.change(|_| ());
-        }
     }
 
     /// Ends what is overdue: TTLs that nobody renewed, services whose check has been critical for too long. Gives the
@@ -165,11 +178,12 @@ impl Registry {
         let catalog = self.catalog();
         let mut next: Option<Instant> = None;
         let mut later = |due: Instant| next = Some(next.map_or(due, |other| other.min(due)));
-        let mut expired = false;
         let mut overdue = Vec::new();
-        self.with_book(|book| {
+        self.change_at(|book| {
+            let mut expired = BTreeSet::new();
             for check in catalog.checks() {
-                let Some(state) = book.state_mut(&place_of(check)) else {
+                let place = check.place();
+                let Some(state) = book.state_mut(&place) else {
                     continue;
                 };
                 if let Probe::Ttl(ttl) = check.spec.probe
@@ -178,7 +192,7 @@ impl Registry {
                     let due = state.reported_at + ttl;
                     if due <= now {
                         state.expire();
-                        expired = true;
+                        expired.insert(Spot::of_check(place, check.service.as_deref()));
                     } else {
                         later(due);
                     }
@@ -197,10 +211,8 @@ impl Registry {
                     }
                 }
             }
+            expired
         });
-        if expired {
-            self.change(|_| ());
-        }
         for service in overdue {
             self.forget_overdue(&service).await;
         }

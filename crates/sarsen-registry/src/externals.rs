@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Instance, Node, Place, Source, Weights};
+use crate::catalog::{Instance, Mesh, Node, Place, Source, Weights};
 use crate::check::CheckSpec;
 
 /// A service as somebody registers it.
@@ -30,6 +30,9 @@ pub struct Registration {
     pub tagged_addresses: BTreeMap<String, (String, u16)>,
     /// Whether others may change its tags through the catalog.
     pub tags_are_open: bool,
+    /// What it is in a service mesh.
+    #[serde(default)]
+    pub mesh: Mesh,
     /// Through which door it came, such as `http`: the mark that tells whose it is.
     pub registrant: String,
 }
@@ -123,6 +126,27 @@ impl Entry {
     }
 }
 
+/// A part of the catalog that follows from what was registered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Spot {
+    Instance(Place),
+    NodeCheck(Place),
+    Node(String),
+}
+
+impl Spot {
+    /// Where a check shows: with its service, or by itself.
+    pub(crate) fn of_check(check: Place, service: Option<&str>) -> Self {
+        match service {
+            Some(id) => Self::Instance(Place {
+                node: check.node,
+                id: id.to_owned(),
+            }),
+            None => Self::NodeCheck(check),
+        }
+    }
+}
+
 /// Everything that others registered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Externals {
@@ -153,6 +177,7 @@ impl Registration {
             weights: self.weights,
             tagged_addresses: self.tagged_addresses.clone(),
             tags_are_open: self.tags_are_open,
+            mesh: self.mesh.clone(),
             source: Source::External {
                 registrant: self.registrant.clone(),
             },
@@ -206,12 +231,33 @@ impl Externals {
         }
     }
 
+    /// Where it shows in the catalog, if it is there.
+    pub(crate) fn spot_of(&self, key: &Key) -> Option<Spot> {
+        match key.kind {
+            Kind::Service => Some(Spot::Instance(key.place.clone())),
+            Kind::Node => Some(Spot::Node(key.place.id.clone())),
+            Kind::Check => {
+                let check = self.checks.get(&key.place)?;
+                Some(Spot::of_check(key.place.clone(), check.service.as_deref()))
+            }
+        }
+    }
+
+    /// The checks that a service has.
+    pub(crate) fn asked_of<'a>(
+        &'a self,
+        service: &'a Place,
+    ) -> impl Iterator<Item = &'a CheckRegistration> {
+        let checks = self.checks.values();
+        checks.filter(|check| {
+            check.service.as_ref() == Some(&service.id) && check.node == service.node
+        })
+    }
+
     /// A service's checks.
     pub(crate) fn checks_of(&self, service: &Place) -> Vec<Key> {
-        let mut checks = self.checks.iter().collect::<Vec<_>>();
-        checks.retain(|(_, check)| check.service_place().as_ref() == Some(service));
-        let places = checks.into_iter().map(|(place, _)| place);
-        places.map(Key::of_check).collect()
+        let places = self.asked_of(service).map(CheckRegistration::place);
+        places.map(|place| Key::of_check(&place)).collect()
     }
 
     /// A node, when it is there, and everything on it.

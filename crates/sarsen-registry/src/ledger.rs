@@ -104,6 +104,12 @@ impl Life {
     pub(crate) fn is_draining(&self) -> bool {
         self.stopping.is_some()
     }
+
+    fn is_ours(&self) -> bool {
+        self.offers
+            .iter()
+            .any(|offer| offer.service.owner.is_some())
+    }
 }
 
 impl Ledger {
@@ -149,8 +155,13 @@ impl Ledger {
         self.bury(id, at);
     }
 
-    /// Notes a death whose services stay, until the container is removed or started again.
+    /// Notes a death whose services stay, until the container is removed or started again. Those of our own containers
+    /// never do: requests would be sent to them.
     pub(crate) fn failed(&mut self, id: &ContainerId, at: i64) {
+        if self.alive.get(id).is_some_and(Life::is_ours) {
+            self.died(id, at);
+            return;
+        }
         if let Some(life) = self.alive.get_mut(id).filter(|life| life.started <= at) {
             life.failed = true;
             life.stopping = None;
@@ -244,6 +255,15 @@ impl Ledger {
         let mut lives: Vec<_> = self.alive.values().collect();
         lives.sort_by_key(|life| life.started);
         lives
+    }
+
+    /// The offers of one service, that of the oldest container first.
+    pub(crate) fn offers_of(&self, id: &str) -> Vec<(&Life, &Offer)> {
+        let lives = self.alive.values();
+        let offers = lives.flat_map(|life| life.offers.iter().map(move |offer| (life, offer)));
+        let mut found: Vec<_> = offers.filter(|(_, offer)| offer.service.id == id).collect();
+        found.sort_by_key(|(life, _)| life.started);
+        found
     }
 }
 

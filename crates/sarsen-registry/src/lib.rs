@@ -26,7 +26,7 @@ pub use backend::{
     Backend, BackendError, BackendUri, CheckDefinition, Checking, Credentials, Entry, Lifetime,
     Mark, Publisher, PublisherSettings, RegistryBackend, TlsFiles,
 };
-pub use catalog::{Catalog, Instance, Node, Place, Scope, Source, Weights};
+pub use catalog::{Catalog, Instance, Mesh, Node, Place, Scope, Source, Weights};
 pub use check::{Check, CheckSpec, CheckStatus, HttpProbe, Probe};
 pub use dns::{Dns, DnsError, DnsListener, DnsSettings, Upstreams, fallbacks};
 pub use externals::{CheckRegistration, OtherChecks, Registration};

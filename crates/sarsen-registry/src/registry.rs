@@ -5,6 +5,7 @@ mod keep;
 mod look;
 mod recall;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::book::Book;
+use crate::externals::Spot;
 use crate::ledger::{Deregister, Listing, Look};
 use crate::memory::Memory;
 use crate::{Catalog, Checking, Host, Rules, Scope};
@@ -240,13 +242,26 @@ impl Registry {
 
     /// Changes the book and publishes what follows from it, when it differs.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Book) -> T) -> T {
-        self.publish(change, |catalog| catalog)
+        self.publish(change, |book, _, current| {
+            Some(current.followed_by(book.content()).0)
+        })
+    }
+
+    /// Changes the book at the spots that the change tells of: the work is that of those spots, whatever else there is.
+    pub(crate) fn change_at(&self, change: impl FnOnce(&mut Book) -> BTreeSet<Spot>) {
+        self.publish(change, |book, spots, current| {
+            let is_something = !spots.is_empty();
+            is_something.then(|| current.patched(book.patch(spots, current)))
+        });
     }
 
     /// Makes the book agree with all that the engine has: the catalog counts as known from then on, even when it is
     /// empty.
     pub(crate) fn compare(&self, look: Look, listing: Listing) {
-        self.publish(|book| book.ledger.compare(look, listing), Catalog::known);
+        self.publish(
+            |book| book.ledger.compare(look, listing),
+            |book, (), current| Some(current.followed_by(book.content()).0.known()),
+        );
     }
 
     /// The engine is there, and all that it has is known.
@@ -257,20 +272,20 @@ impl Registry {
     fn publish<T>(
         &self,
         change: impl FnOnce(&mut Book) -> T,
-        finish: impl FnOnce(Catalog) -> Catalog,
+        follow: impl FnOnce(&mut Book, &T, &Catalog) -> Option<Catalog>,
     ) -> T {
         let shared = &*self.shared;
         let mut book = shared.book.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = change(&mut book);
         // Still under the lock, so that an older content cannot overtake a newer one.
         let current = shared.catalog.load();
-        let (catalog, _) = current.followed_by(book.content());
-        let catalog = finish(catalog);
-        let (version, index) = (catalog.version(), catalog.index());
-        shared.catalog.store(Arc::new(catalog));
-        let moves_to = |new: u64| move |old: &mut u64| std::mem::replace(old, new) != new;
-        shared.version.send_if_modified(moves_to(version));
-        shared.index.send_if_modified(moves_to(index));
+        if let Some(catalog) = follow(&mut book, &outcome, &current) {
+            let (version, index) = (catalog.version(), catalog.index());
+            shared.catalog.store(Arc::new(catalog));
+            let moves_to = |new: u64| move |old: &mut u64| std::mem::replace(old, new) != new;
+            shared.version.send_if_modified(moves_to(version));
+            shared.index.send_if_modified(moves_to(index));
+        }
         drop(book);
         outcome
     }

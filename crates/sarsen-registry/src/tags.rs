@@ -39,6 +39,11 @@ impl ExtraTags {
         })
     }
 
+    /// As it was written.
+    pub fn template(&self) -> &str {
+        &self.template
+    }
+
     /// The tags, when they are the same for all containers.
     pub(crate) fn fixed(&self) -> Option<Vec<String>> {
         let mut text = String::new();

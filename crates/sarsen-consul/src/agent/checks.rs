@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{done, status};
 use crate::answer::{Fault, Json};
 use crate::api::Api;
-use crate::ask::Ask;
+use crate::ask::{Ask, Sieve};
 use crate::body::{self, Fields};
 use crate::catalog::REGISTRANT;
 use crate::shapes;
@@ -31,7 +31,7 @@ const ELSEWHERE: [&str; 6] = [
 const MAX_OUTPUT: usize = 4096;
 
 /// GET checks
-pub(crate) async fn list_checks(State(api): State<Api>, _: Ask) -> Response {
+pub(crate) async fn list_checks(State(api): State<Api>, ask: Sieve) -> Result<Response, Fault> {
     let catalog = api.catalog();
     let here = catalog.checks().filter(|check| check.node.is_none());
     let shapes: Map<String, Value> = here
@@ -42,7 +42,7 @@ pub(crate) async fn list_checks(State(api): State<Api>, _: Ask) -> Response {
             (check.spec.id.clone(), shape)
         })
         .collect();
-    Json(shapes).into_response()
+    Ok(Json(ask.entries(shapes)?).into_response())
 }
 
 /// PUT check/register

@@ -46,7 +46,7 @@ pub(crate) async fn health_of_name(
 /// How an instance is by its own checks and its node's, and its shape.
 fn own(api: &Api, instance: &Instance) -> (CheckStatus, Value) {
     let catalog = api.catalog();
-    let checks = crate::health::deciding(&catalog, instance);
+    let checks = crate::health::deciding(api, &catalog, instance);
     let worst = crate::health::worst(&checks);
     let rows: Vec<_> = checks
         .iter()

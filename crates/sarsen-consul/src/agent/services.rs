@@ -3,51 +3,58 @@
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use sarsen_registry::{OtherChecks, Place, Registration, Weights};
+use sarsen_registry::{Mesh, OtherChecks, Place, Registration, Weights};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{checks, done};
 use crate::answer::{Fault, Json};
 use crate::api::Api;
-use crate::ask::Ask;
+use crate::ask::{Ask, Sieve};
 use crate::body::{self, Fields};
 use crate::catalog::{REGISTRANT, on_node};
 use crate::shapes;
 
 /// The most attributes that a service has.
 const MAX_META: usize = 64;
+/// The largest configuration of a proxy.
+const MAX_PROXY: usize = 64 * 1024;
 
 /// GET services
-pub(crate) async fn list_services(State(api): State<Api>, _: Ask) -> Response {
+pub(crate) async fn list_services(State(api): State<Api>, ask: Sieve) -> Result<Response, Fault> {
     let catalog = api.catalog();
     let services = on_node(&api, &catalog, None);
     let services: Map<String, Value> = services
         .filter(|instance| instance.id != api.own().id)
         .map(|instance| (instance.id.clone(), shapes::agent_service(instance)))
         .collect();
-    Json(services).into_response()
+    Ok(Json(ask.entries(services)?).into_response())
 }
 
-/// GET service/:id
+/// GET service/:id. Who shows the hash of what it knows waits for another.
 pub(crate) async fn one_service(
     State(api): State<Api>,
     Path(id): Path<String>,
-    _: Ask,
+    ask: Ask,
 ) -> Result<Response, Fault> {
-    let catalog = api.catalog();
-    let instance = catalog
-        .instance(&Place::here(id.as_str()))
-        .ok_or_else(|| Fault::not_found(format!("unknown service ID: {id}")))?;
-    let mut shape = shapes::agent_service(instance);
-    let hash: String = Sha256::digest(shape.to_string())
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    if let Some(map) = shape.as_object_mut() {
-        map.insert("ContentHash".to_owned(), hash.as_str().into());
-    }
+    let place = Place::here(id.as_str());
+    let (hash, shape) = api
+        .watch_content(&ask, |catalog| {
+            let instance = catalog
+                .instance(&place)
+                .ok_or_else(|| Fault::not_found(format!("unknown service ID: {id}")))?;
+            let mut shape = shapes::agent_service(instance);
+            let hash: String = Sha256::digest(shape.to_string())
+                .iter()
+                .take(8)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            if let Some(map) = shape.as_object_mut() {
+                map.insert("ContentHash".to_owned(), hash.as_str().into());
+            }
+            Ok((hash, shape))
+        })
+        .await?;
     Ok(([("x-consul-contenthash", hash)], Json(shape)).into_response())
 }
 
@@ -97,17 +104,8 @@ pub(crate) fn registration(
         id if id.is_empty() => name.clone(),
         id => id,
     };
-    for kind in ["Proxy", "Connect"] {
-        let Some(asked) = fields.object(kind)? else {
-            continue;
-        };
-        if asked.has("Native") || asked.has("SidecarService") || asked.has("DestinationServiceName")
-        {
-            return Err(Fault::bad(
-                "There is no service mesh here: leave Connect and Proxy out",
-            ));
-        }
-    }
+    let port = fields.port("Port")?;
+    let mesh = mesh(fields, port)?;
     let attributes = fields.map("Meta")?;
     legal_meta(&attributes)?;
     let mut tagged = std::collections::BTreeMap::new();
@@ -119,14 +117,63 @@ pub(crate) fn registration(
         id,
         name,
         address: fields.text("Address")?,
-        port: fields.port("Port")?,
+        port,
         tags: fields.texts("Tags")?,
         attributes,
         weights: weights(fields)?,
         tagged_addresses: tagged,
         tags_are_open: fields.flag("EnableTagOverride")?,
+        mesh,
         registrant: REGISTRANT.to_owned(),
     })
+}
+
+/// What a service is in a mesh: kept for those that ask for it.
+fn mesh(fields: &Fields<'_>, port: u16) -> Result<Mesh, Fault> {
+    let mut mesh = Mesh::default();
+    if let Some(connect) = fields.object("Connect")? {
+        if connect.has("SidecarService") {
+            return Err(Fault::bad(
+                "No sidecar is made up here: register the proxy as a service of Kind connect-proxy",
+            ));
+        }
+        mesh.native = connect.flag("Native")?;
+    }
+    let proxy = fields.object("Proxy")?;
+    let destination = proxy.map(|proxy| proxy.text("DestinationServiceName"));
+    let destination = destination.transpose()?.unwrap_or_default();
+    match fields.text("Kind")?.as_str() {
+        "" if destination.is_empty() => return Ok(mesh),
+        "" => {
+            return Err(Fault::bad(
+                "A Proxy configuration is for services of Kind connect-proxy",
+            ));
+        }
+        shapes::PROXY => {}
+        other => {
+            return Err(Fault::bad(format!(
+                "Kind {other} is not supported: there are no gateways here"
+            )));
+        }
+    }
+    if destination.is_empty() || port == 0 {
+        return Err(Fault::bad(
+            "Proxy.DestinationServiceName must be non-empty and Port must be set for a proxy",
+        ));
+    }
+    let said = fields.find("Proxy").and_then(Value::as_object);
+    let name = "DestinationServiceName";
+    let mut said = said.cloned().unwrap_or_default();
+    said.retain(|key, _| !key.eq_ignore_ascii_case(name));
+    said.insert(name.to_owned(), destination.into());
+    let said = Value::Object(said);
+    if said.to_string().len() > MAX_PROXY {
+        return Err(Fault::bad(format!(
+            "Proxy is larger than {MAX_PROXY} bytes"
+        )));
+    }
+    mesh.proxy = Some(said);
+    Ok(mesh)
 }
 
 fn weights(fields: &Fields<'_>) -> Result<Weights, Fault> {

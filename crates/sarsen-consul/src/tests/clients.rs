@@ -162,13 +162,28 @@ async fn what_makes_no_sense_is_refused_and_changes_nothing() {
         ),
         (
             "/v1/agent/service/register",
-            "{\"Name\":\"x\",\"Connect\":{\"Native\":true}}",
-            "mesh",
+            "{\"Name\":\"x\",\"Connect\":{\"SidecarService\":{}}}",
+            "sidecar",
+        ),
+        (
+            "/v1/agent/service/register",
+            "{\"Name\":\"x\",\"Port\":1,\"Kind\":\"mesh-gateway\"}",
+            "gateways",
+        ),
+        (
+            "/v1/agent/service/register",
+            "{\"Name\":\"x\",\"Port\":1,\"Kind\":\"connect-proxy\"}",
+            "DestinationServiceName",
+        ),
+        (
+            "/v1/agent/service/register",
+            "{\"Name\":\"x\",\"Proxy\":{\"DestinationServiceName\":\"y\"}}",
+            "connect-proxy",
         ),
         (
             "/v1/agent/check/register",
             "{\"Name\":\"c\",\"TTL\":\"soon\"}",
-            "Invalid duration",
+            "invalid duration",
         ),
         ("/v1/kv/a?cas=x", "", "Invalid cas"),
         ("/v1/kv/a?cas=1&acquire=y", "", "Conflicting"),
@@ -191,6 +206,8 @@ async fn what_makes_no_sense_is_refused_and_changes_nothing() {
     for path in [
         "/v1/catalog/services?dc=elsewhere",
         "/v1/catalog/services?filter=ServiceName+%3D%3D+x",
+        "/v1/catalog/nodes?filter=Colour+%3D%3D+red",
+        "/v1/catalog/nodes?filter=Node+likes+me",
         "/v1/catalog/services?stale&consistent",
         "/v1/health/state/good",
     ] {

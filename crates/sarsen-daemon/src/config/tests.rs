@@ -88,6 +88,14 @@ fn what_is_shown_can_be_read_again() {
         "shutdown.deadline=90s",
         "build.time_limit=90m",
         "ssh.max_push=3k",
+        "registry.ip=10.0.0.5",
+        "registry.explicit=true",
+        "registry.use_ip_from_label=net.ip",
+        "registry.tags=host, {{ .Name }}",
+        "registry.deregister=on-success",
+        "registry.resync=5s",
+        "consul.node_id=8D2A1B8E-6a1b-4c1d-9f5e-0d6f6a2b7c11",
+        "consul.node_meta=rack=r1,zone=",
     ];
     let first = read(None, &[], &sets).unwrap();
     let second = read(Some(&first.show()), &[], &[]).unwrap();
@@ -96,6 +104,8 @@ fn what_is_shown_can_be_read_again() {
     assert_eq!(second.config.build.cpus, Some(Cpus(1_500_000_000)));
     assert_eq!(second.config.control.mode, Mode(0o600));
     assert_eq!(second.config.web.listen, None);
+    assert_eq!(second.config.registry.tags.template(), "host, {{ .Name }}");
+    assert_eq!(second.config.consul.node_meta.0["rack"], "r1");
     assert_eq!(
         read(Some("control.mode = 0o640"), &[], &[])
             .unwrap()
@@ -107,7 +117,7 @@ fn what_is_shown_can_be_read_again() {
 }
 
 /// A file, and a part of what is said about it.
-const COMPLAINTS: [(&str, &str); 16] = [
+const COMPLAINTS: [(&str, &str); 25] = [
     (
         "[http]\n\nlisten = '80'",
         "http.listen cannot be \"80\" (F:3): a list, each of them an address and a port",
@@ -160,6 +170,33 @@ const COMPLAINTS: [(&str, &str); 16] = [
         "\"auto\", \"buildkit\" or \"classic\"",
     ),
     ("a = \nb = 1", "F:1: "),
+    (
+        "[registry]\nip = '10.0.0.5'\ninternal = true",
+        "registry.internal = true goes without them: choose one",
+    ),
+    (
+        "[registry]\ncleanup = true",
+        "removes what others left in registry.backends, and there are none",
+    ),
+    (
+        "[registry]\nip = '0.0.0.0'",
+        "registry.ip cannot be \"0.0.0.0\" (F:2): an address of this host",
+    ),
+    (
+        "[registry]\ntags = 'a,{{ nonsense }}'",
+        "cannot be worked out",
+    ),
+    (
+        "[registry]\nderegister = 'never'",
+        "\"always\" or \"on-success\"",
+    ),
+    ("[registry]\nexplicit = 'maybe'", "true or false"),
+    ("[consul]\nnode_id = 'x'", "a UUID such as"),
+    ("[consul]\nnode_meta = ['rack']", "a list of KEY=VALUE"),
+    (
+        "[consul]\nnode_meta = ['consul-x=1']",
+        "consul- is Consul's",
+    ),
 ];
 
 #[test]

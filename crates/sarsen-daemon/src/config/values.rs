@@ -1,5 +1,7 @@
 //! The kinds of values that settings have: how they are read, written, and explained.
 
+mod discovery;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Component, PathBuf};
@@ -10,6 +12,8 @@ use sarsen_registry::BackendUri;
 use sarsen_router::{TrustedProxies, UnknownName};
 use sarsen_runtime::BuildEngine;
 use tracing_subscriber::EnvFilter;
+
+pub use discovery::{NodeId, NodeMeta};
 
 /// A value before anybody knows what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

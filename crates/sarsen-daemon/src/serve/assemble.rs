@@ -15,7 +15,7 @@ use sarsen_deploy::{DeploySettings, Deployer};
 use sarsen_domain::Secret;
 use sarsen_git::{RepoSettings, Repos, SubmodulePolicy};
 use sarsen_plugins::{PluginSettings, Plugins};
-use sarsen_registry::{Backend, Host, Registry, RegistrySettings};
+use sarsen_registry::{Backend, Registry};
 use sarsen_router::{AccessLog, AcmeIssuer, RouterSettings};
 use sarsen_runtime::{DockerRuntime, Runtime};
 use sarsen_ssh::{SshServer, SshSettings};
@@ -85,7 +85,7 @@ impl Daemon {
         let runtime: Runtime = Arc::new(engine.with_build_engine(config.docker.build_engine));
         let registry = Registry::kept(
             runtime.clone(),
-            RegistrySettings::new(owner.clone(), Host::local(machine::name())),
+            outside::settings(&config.registry, &owner),
             store.clone(),
         )
         .await?;
@@ -147,6 +147,8 @@ async fn consul(
     let settings = sarsen_consul::ConsulSettings {
         address: listener.local_addr()?,
         token: config.consul.token_file.as_deref().map(token).transpose()?,
+        node_id: config.consul.node_id.as_ref().map(|id| id.0.clone()),
+        node_meta: config.consul.node_meta.0.clone(),
         shutdown: shutdown.clone(),
     };
     let api = sarsen_consul::Api::open(registry.clone(), store.clone(), settings).await?;

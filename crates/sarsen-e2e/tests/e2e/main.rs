@@ -18,6 +18,7 @@ mod daemon;
 mod echo;
 mod engine;
 mod engine_restart;
+mod etcd;
 mod folder;
 mod handover;
 mod kill;

@@ -1,5 +1,6 @@
-//! Containers come and go at random while the daemon is killed, its connection to Docker cut, and Consul killed:
-//! afterwards the catalog, Consul and Docker agree exactly. 20 containers; 100 and a minute with `SARSEN_TEST_LONG=1`.
+//! Containers come and go at random while the daemon is killed, its connection to Docker cut, and Consul and etcd killed:
+//! afterwards the catalog, Consul, etcd and Docker agree exactly. 20 containers; 100 and a minute with
+//! `SARSEN_TEST_LONG=1`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -12,6 +13,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::Value;
 
 use crate::engine::Engine;
+use crate::etcd::Etcd;
 use crate::program::eventually_within;
 use crate::proxy::Proxy;
 use crate::registrator::Consul;
@@ -22,6 +24,9 @@ const IMAGE: &str = "sarsen/base:bookworm";
 const HANDS: usize = 3;
 /// After the storm the catalog may take so long.
 const CALM: Duration = Duration::from_secs(45);
+
+/// Containers by id, with their names and ports on the host.
+type Facts = BTreeMap<String, (String, u64)>;
 
 /// Containers of one storm, removed whatever happens.
 struct Storm {
@@ -123,17 +128,26 @@ impl Storm {
     }
 
     /// What runs: container, name and port on the host.
-    fn running(&self) -> BTreeMap<String, (String, u64)> {
+    fn running(&self) -> Facts {
+        self.described(&[])
+    }
+
+    /// What runs and is not paused: etcd has no place for health, so it holds only what may get traffic.
+    fn answering(&self) -> BTreeSet<(String, u64)> {
+        let facts = self.described(&["--filter", "status=running"]);
+        facts.into_values().collect()
+    }
+
+    fn described(&self, filters: &[&str]) -> Facts {
         let filter = format!("label=sarsen-storm={}", self.name);
-        let ids = self
-            .engine
-            .ask(&["ps", "--quiet", "--no-trunc", "--filter", &filter]);
+        let words = ["ps", "--quiet", "--no-trunc", "--filter", &filter];
+        let ids = self.engine.ask(&[&words[..], filters].concat());
         let format =
             r#"{{.Id}} {{.Name}} {{(index (index .NetworkSettings.Ports "5000/tcp") 0).HostPort}}"#;
         let mut words = vec!["inspect", "--format", format];
         words.extend(ids.iter().map(String::as_str));
         if ids.is_empty() {
-            return BTreeMap::new();
+            return Facts::new();
         }
         let lines = self.engine.ask(&words);
         let facts = lines.iter().map(|line| {
@@ -143,6 +157,19 @@ impl Storm {
             let name = name.trim_start_matches('/').to_owned();
             let id: &str = id;
             (id.to_owned(), (name, port.parse().unwrap()))
+        });
+        facts.collect()
+    }
+
+    /// The same as etcd has it: name and port.
+    fn etcd(&self, etcd: &Etcd) -> BTreeSet<(String, u64)> {
+        let pairs = etcd.under("/services/storm/").into_iter();
+        let ours = pairs.filter(|(key, _)| key.contains(&self.name));
+        let facts = ours.map(|(key, value)| {
+            // /services/storm/host:container:port = address:port
+            let name = key.split(':').nth(1).unwrap().to_owned();
+            let port = value.rsplit_once(':').unwrap().1.parse().unwrap();
+            (name, port)
         });
         facts.collect()
     }
@@ -158,7 +185,7 @@ impl Storm {
     }
 
     /// The same as the catalog has it.
-    fn catalog(&self, world: &World) -> BTreeMap<String, (String, u64)> {
+    fn catalog(&self, world: &World) -> Facts {
         let listed = world
             .local(
                 &["services:list", "--format", "json", "--tag", &self.name],
@@ -188,8 +215,8 @@ fn the_catalog_is_right_after_a_storm() {
     let engine = Engine {
         socket: proxy.path().display().to_string(),
     };
-    let mut consul = Consul::start();
-    let backends = format!("registry.backends = [{:?}]", consul.uri());
+    let (mut consul, mut etcd) = (Consul::start(), Etcd::start());
+    let backends = format!("registry.backends = [{:?}, {:?}]", consul.uri(), etcd.uri());
     let mut world = World::on(engine, &backends);
     let storm = Storm::new(total);
     let seed = rand::random::<u64>();
@@ -209,31 +236,39 @@ fn the_catalog_is_right_after_a_storm() {
         proxy.cut(Duration::from_secs(2));
         wait_until(at(3));
         consul.kill();
+        etcd.kill();
         proxy.cut(Duration::ZERO);
         consul.run();
+        etcd.run();
     });
     let calm = Instant::now();
-    eventually_within(CALM, || {
-        let (catalog, running) = (storm.catalog(&world), storm.running());
-        if catalog != running {
-            return Err(format!(
-                "the catalog has {catalog:#?}\nDocker has {running:#?}"
-            ));
-        }
-        let (published, running) = (storm.consul(&consul), running.into_values().collect());
-        if published != running {
-            return Err(format!(
-                "Consul has {published:#?}\nDocker has {running:#?}"
-            ));
-        }
-        Ok(())
-    });
+    eventually_within(CALM, || agree(&storm, &world, &consul, &etcd));
     println!(
-        "{} containers started, {} run; the catalog and Consul agreed after {:?}",
+        "{} containers started, {} run; the catalog, Consul and etcd agreed after {:?}",
         storm.started.load(Ordering::Relaxed),
         storm.running().len(),
         calm.elapsed()
     );
+}
+
+fn agree(storm: &Storm, world: &World, consul: &Consul, etcd: &Etcd) -> Result<(), String> {
+    let (catalog, running) = (storm.catalog(world), storm.running());
+    if catalog != running {
+        return Err(format!(
+            "the catalog has {catalog:#?}\nDocker has {running:#?}"
+        ));
+    }
+    let (published, running) = (storm.consul(consul), running.into_values().collect());
+    if published != running {
+        return Err(format!(
+            "Consul has {published:#?}\nDocker has {running:#?}"
+        ));
+    }
+    let (keys, answering) = (storm.etcd(etcd), storm.answering());
+    if keys != answering {
+        return Err(format!("etcd has {keys:#?}\nDocker has {answering:#?}"));
+    }
+    Ok(())
 }
 
 fn wait_until(moment: Instant) {

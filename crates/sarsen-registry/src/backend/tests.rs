@@ -21,6 +21,7 @@ pub(super) fn instance(id: &str, name: &str, port: u16) -> Instance {
         weights: Weights::default(),
         tagged_addresses: BTreeMap::new(),
         tags_are_open: false,
+        mesh: crate::catalog::Mesh::default(),
         source: Source::Container {
             id: ContainerId::parse("abcdefabcdef0123456789").unwrap(),
             started: 1,

@@ -1,7 +1,10 @@
 //! From what is known to what is shown.
 
 use super::*;
+use crate::catalog::Node;
+use crate::externals::Key;
 use crate::ledger::Sighting;
+use proptest::prelude::*;
 use sarsen_domain::ContainerId;
 use std::time::Duration;
 
@@ -154,4 +157,146 @@ fn what_was_kept_says_what_it_said() {
     let state = book.state_mut(&Place::here("disk")).unwrap();
     state.expire();
     assert_eq!(state.status, CheckStatus::Critical);
+}
+
+/// Something that others do, with small numbers for all names.
+#[derive(Debug, Clone)]
+enum Deed {
+    Service(u8, u16),
+    Check(u8, Option<u8>, u64),
+    Node(u8, u8),
+    Forget(Key),
+    Report(u8, CheckStatus),
+    Container(i64),
+    Death(i64),
+}
+
+/// One of the containers' services, and others.
+fn place(number: u8) -> Place {
+    match number {
+        0 => Place::here("h:c:80"),
+        1 => Place {
+            node: Some("n0".into()),
+            id: "s".into(),
+        },
+        other => Place::here(format!("s{other}")),
+    }
+}
+
+fn check_place(number: u8, service: Option<u8>) -> Place {
+    Place {
+        node: service.and_then(|service| place(service).node),
+        id: format!("c{number}"),
+    }
+}
+
+fn deeds() -> impl Strategy<Value = Deed> {
+    let status = prop::sample::select(vec![
+        CheckStatus::Passing,
+        CheckStatus::Warning,
+        CheckStatus::Critical,
+    ]);
+    let forget = prop_oneof![
+        (0..4u8).prop_map(|n| Key::of_service(&place(n))),
+        (0..3u8, any::<bool>())
+            .prop_map(|(n, far)| Key::of_check(&check_place(n, far.then_some(1)))),
+        (0..2u8).prop_map(|n| Key::of_node(&format!("n{n}"))),
+    ];
+    prop_oneof![
+        (0..4u8, 1..3u16).prop_map(|(n, port)| Deed::Service(n, port)),
+        (0..3u8, prop::option::of(0..4u8), 1..3u64).prop_map(|(n, s, t)| Deed::Check(n, s, t)),
+        (0..2u8, 0..2u8).prop_map(|(n, address)| Deed::Node(n, address)),
+        forget.prop_map(Deed::Forget),
+        (0..3u8, status).prop_map(|(n, status)| Deed::Report(n, status)),
+        (0..5i64).prop_map(Deed::Container),
+        (0..5i64).prop_map(Deed::Death),
+    ]
+}
+
+/// What a deed enters, if that is what it does.
+fn entry(deed: &Deed) -> Option<Entry> {
+    Some(match *deed {
+        Deed::Service(number, port) => {
+            let Place { node, id } = place(number);
+            Entry::Service(crate::Registration {
+                node,
+                id,
+                name: format!("name{port}"),
+                port,
+                ..crate::Registration::default()
+            })
+        }
+        Deed::Check(number, service, ttl) => Entry::Check(CheckRegistration {
+            node: check_place(number, service).node,
+            service: service.map(|service| place(service).id),
+            spec: CheckSpec::new(
+                format!("c{number}"),
+                "check",
+                Probe::Ttl(Duration::from_secs(ttl)),
+            ),
+            registrant: "test".into(),
+        }),
+        Deed::Node(number, address) => Entry::Node(Node {
+            name: format!("n{number}"),
+            address: format!("10.0.0.{address}"),
+            ..Node::default()
+        }),
+        Deed::Forget(_) | Deed::Report(..) | Deed::Container(_) | Deed::Death(_) => return None,
+    })
+}
+
+/// Does it as the registry does, and gives the catalog that follows.
+fn done(book: &mut Book, catalog: &Catalog, deed: &Deed) -> Catalog {
+    let mut spots = BTreeSet::new();
+    if let Some(entry) = entry(deed) {
+        let key = entry.key();
+        spots.extend(book.externals.spot_of(&key));
+        book.externals.enter(entry);
+        spots.extend(book.externals.spot_of(&key));
+    }
+    match deed {
+        Deed::Container(started) => {
+            see(book, *started, Some(tcp()));
+            return catalog.followed_by(book.content()).0;
+        }
+        Deed::Death(at) => {
+            book.ledger.died(&ContainerId::parse("abc").unwrap(), *at);
+            return catalog.followed_by(book.content()).0;
+        }
+        Deed::Forget(key) => {
+            spots.extend(book.externals.spot_of(key));
+            book.externals.remove(key);
+        }
+        Deed::Report(number, status) => {
+            let place = Place::here(format!("c{number}"));
+            if let Some(check) = catalog.check(&place) {
+                let spot = Spot::of_check(place.clone(), check.service.as_deref());
+                book.state_mut(&place).unwrap().set(*status, "said");
+                spots.insert(spot);
+            }
+        }
+        Deed::Service(..) | Deed::Check(..) | Deed::Node(..) => {}
+    }
+    catalog.patched(book.patch(&spots, catalog))
+}
+
+proptest! {
+    #[test]
+    fn what_is_patched_is_what_would_be_made_anew(deeds in prop::collection::vec(deeds(), 1..40)) {
+        let mut book = Book::default();
+        let mut catalog = Catalog::starting_at(100);
+        for deed in &deeds {
+            let before = catalog;
+            catalog = done(&mut book, &before, deed);
+            let (whole, changed) = catalog.followed_by(book.content());
+            prop_assert!(!changed, "after {:?}: {:#?} instead of {:#?}", deed, catalog, whole);
+            prop_assert_eq!(&whole, &catalog);
+            let grown = catalog.index() - before.index();
+            prop_assert_eq!(grown, catalog.version() - before.version());
+            prop_assert!(grown < 2);
+            for instance in catalog.instances() {
+                prop_assert!(catalog.service_index(&instance.name) >= instance.modify_index);
+            }
+        }
+    }
 }

@@ -44,6 +44,25 @@ impl Default for Weights {
     }
 }
 
+/// What a service is in a service mesh. There is none here: it is kept for those that ask the catalog for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mesh {
+    /// Whether it speaks the mesh's protocol itself.
+    pub native: bool,
+    /// Set when it is the proxy of a service: how, in the words of its registration.
+    pub proxy: Option<serde_json::Value>,
+}
+
+impl Mesh {
+    /// The service that is reached through this one: its own, or that whose proxy it is.
+    pub fn destination<'a>(&'a self, own: &'a str) -> Option<&'a str> {
+        match &self.proxy {
+            Some(proxy) => proxy.get("DestinationServiceName")?.as_str(),
+            None => self.native.then_some(own),
+        }
+    }
+}
+
 /// Who says that an instance is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -86,6 +105,8 @@ pub struct Instance {
     pub tagged_addresses: BTreeMap<String, (String, u16)>,
     /// Whether others may change its tags through the catalog.
     pub tags_are_open: bool,
+    /// What it is in a service mesh.
+    pub mesh: Mesh,
     /// Who says that it is there.
     pub source: Source,
     /// What decides on its health.
@@ -158,6 +179,7 @@ impl Instance {
             && self.weights == other.weights
             && self.tagged_addresses == other.tagged_addresses
             && self.tags_are_open == other.tags_are_open
+            && self.mesh == other.mesh
             && self.source == other.source
     }
 }

@@ -114,6 +114,22 @@ fn a_drain_outlives_looks_and_ends_with_the_life_or_the_patience() {
 }
 
 #[test]
+fn those_of_an_app_never_stay_when_it_fails() {
+    let mut ledger = Ledger::default();
+    let look = ledger.begin();
+    let mut ours = sighting(10);
+    ours.offers[0].service.owner = Some(sarsen_domain::service::ServiceOwner {
+        app: sarsen_domain::AppName::parse("shop").unwrap(),
+        process: sarsen_domain::ProcessType::parse("web").unwrap(),
+        instance: 1,
+        dyno: "web.1".into(),
+    });
+    ledger.saw(look, ours);
+    ledger.failed(&id(), 20);
+    assert!(lives(&ledger).is_empty(), "requests would be sent to it");
+}
+
+#[test]
 fn the_services_of_one_that_failed_can_stay() {
     let mut ledger = Ledger::default();
     let look = ledger.begin();

@@ -2,7 +2,7 @@
 
 use crate::catalog::{Node, Place, Source};
 use crate::check::{CheckStatus, Probe};
-use crate::externals::{CheckRegistration, Entry, Key, OtherChecks, Registration};
+use crate::externals::{CheckRegistration, Entry, Key, OtherChecks, Registration, Spot};
 use crate::{Registry, RegistryError};
 
 /// Ids and names longer than this are nobody's.
@@ -105,13 +105,12 @@ impl Registry {
         if check.status != status {
             self.keep_status(place, status, output).await?;
         }
-        let news = self.with_book(|book| {
+        let spot = Spot::of_check(place.clone(), check.service.as_deref());
+        self.change_at(|book| {
             let state = book.state_mut(place);
-            state.is_some_and(|state| state.set(status, output))
+            let is_news = state.is_some_and(|state| state.set(status, output));
+            is_news.then_some(spot).into_iter().collect()
         });
-        if news {
-            self.change(|_| ());
-        }
         Ok(())
     }
 

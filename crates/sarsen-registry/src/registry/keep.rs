@@ -1,5 +1,7 @@
 //! What others registered outlives the daemon: it is written down before anybody sees it.
 
+use std::collections::BTreeSet;
+
 use sarsen_store::{RegistrationKey, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -38,13 +40,20 @@ impl Registry {
             let stored = store.registrations().change(&kept, &gone).await;
             stored.map_err(not_kept)?;
         }
-        self.change(|book| {
+        self.change_at(|book| {
+            let mut spots = BTreeSet::new();
             for key in &gone {
+                spots.extend(book.externals.spot_of(key));
                 book.externals.remove(key);
             }
             for entry in entries {
+                // A check can move from one service to another.
+                let key = entry.key();
+                spots.extend(book.externals.spot_of(&key));
                 book.externals.enter(entry);
+                spots.extend(book.externals.spot_of(&key));
             }
+            spots
         });
         Ok(())
     }
