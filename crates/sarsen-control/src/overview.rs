@@ -217,7 +217,7 @@ impl Control {
 
     /// Asks store and engine for a sign of life.
     pub async fn pulse(&self) -> Pulse {
-        let (store, engine) = tokio::join!(self.store.ping(), self.runtime.info());
+        let (store, engine) = tokio::join!(self.store.ping(), self.runtime.ping());
         Pulse {
             store: store.is_ok(),
             engine: engine.is_ok(),

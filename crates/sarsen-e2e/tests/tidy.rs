@@ -262,3 +262,23 @@ fn no_shell_is_given_text_on_the_host() {
     }
     none(&complaints);
 }
+
+/// A slip of a shell leaves files without content behind, and they get committed.
+#[test]
+fn no_file_is_empty() {
+    let output = Command::new("git")
+        .args(["ls-files", "-z"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(output.stdout).unwrap();
+    let files: Vec<&str> = listed.split_terminator('\0').collect();
+    assert!(files.len() > 100, "these are not all");
+    let is_empty = |file: &&str| fs::metadata(root().join(file)).is_ok_and(|file| file.len() == 0);
+    let empty: Vec<String> = files
+        .into_iter()
+        .filter(is_empty)
+        .map(str::to_owned)
+        .collect();
+    none(&empty);
+}

@@ -120,6 +120,11 @@ impl ContainerRuntime for DockerRuntime {
         self.engine_info().await
     }
 
+    async fn ping(&self) -> Result<()> {
+        let answer = self.client().await?.ping().await;
+        answer.map(|_| ()).map_err(engine_error)
+    }
+
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId> {
         self.create_container(spec).await
     }

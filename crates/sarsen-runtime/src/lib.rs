@@ -56,6 +56,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// What engine this is; fails when it does not answer.
     async fn info(&self) -> Result<EngineInfo>;
 
+    /// Fails when the engine does not answer. Cheaper than [`Self::info`], for which an engine starts programs.
+    async fn ping(&self) -> Result<()>;
+
     /// Makes a container without starting it.
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId>;
     /// Starts it; already running is fine.

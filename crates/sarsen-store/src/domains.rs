@@ -1,10 +1,9 @@
 //! Host names, in the order they were added.
 
 use sarsen_domain::{AppName, Domain};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use crate::rows::{parsed, parsed_option, scope_id};
+use crate::rows::{gathered, parse, parsed, scope_id};
 use crate::{Scope, Store, StoreError};
 
 /// The domains of a [`Store`].
@@ -83,13 +82,13 @@ impl Domains<'_> {
 
     /// The domains of every app, apps without any included, sorted by app.
     pub async fn all(&self) -> Result<Vec<AppDomains>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT a.name, a.vhosts, d.domain FROM apps a \
-             LEFT JOIN domains d ON d.app_id = a.id ORDER BY a.name, d.position",
+        let text: String = sqlx::query_scalar(
+            "SELECT json_group_array(json_array(a.name, a.vhosts, d.domain) ORDER BY a.name, d.position) \
+             FROM apps a LEFT JOIN domains d ON d.app_id = a.id",
         )
-        .fetch_all(&mut *self.0.read().await?)
+        .fetch_one(&mut *self.0.read().await?)
         .await?;
-        grouped(&rows)
+        grouped(&text)
     }
 
     /// Which apps have this domain.
@@ -151,17 +150,17 @@ pub(crate) async fn append(
     Ok(())
 }
 
-/// Rows sorted by app, one for each domain or one without, as one value per app.
-fn grouped(rows: &[SqliteRow]) -> Result<Vec<AppDomains>, StoreError> {
+/// Name, `vhosts`, domain, sorted by app: one for each domain or one without, as one value per app.
+fn grouped(text: &str) -> Result<Vec<AppDomains>, StoreError> {
+    let rows: Vec<(String, i64, Option<String>)> = gathered("domains", text)?;
     let mut apps: Vec<AppDomains> = Vec::new();
-    for row in rows {
-        let app: AppName = parsed(row, "name")?;
-        let domain = parsed_option(row, "domain")?;
-        match apps.last_mut().filter(|last| last.app == app) {
+    for (name, vhosts, domain) in rows {
+        let domain = domain.map(|domain| parse("domain", &domain)).transpose()?;
+        match apps.last_mut().filter(|last| last.app.as_str() == name) {
             Some(last) => last.domains.extend(domain),
             None => apps.push(AppDomains {
-                app,
-                vhosts_enabled: row.try_get("vhosts")?,
+                app: parse("name", &name)?,
+                vhosts_enabled: vhosts != 0,
                 domains: domain.into_iter().collect(),
             }),
         }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use sarsen_domain::AppName;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
+use serde::Deserialize;
+use sqlx::{Sqlite, Transaction};
 
-use crate::rows::{app_id, narrowed, narrowed_option, parsed};
+use crate::rows::{app_id, gathered, parse};
 use crate::{Store, StoreError};
 
 /// The metrics of a [`Store`].
@@ -23,7 +23,7 @@ pub enum Step {
 }
 
 /// One app's requests in one step of time.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Traffic {
     /// When it began, in Unix seconds.
     pub at: i64,
@@ -55,7 +55,7 @@ pub struct TrafficMinute {
 }
 
 /// What one process used in one step of time.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Usage {
     /// `web.1`
     pub dyno: String,
@@ -98,6 +98,13 @@ impl Step {
     }
 }
 
+macro_rules! usage {
+    () => {
+        "json_object('dyno', u.dyno, 'at', u.at, 'cpu_millis', u.cpu_millis, 'memory', u.memory, \
+         'memory_limit', u.memory_limit, 'restarts', u.restarts)"
+    };
+}
+
 impl Metrics<'_> {
     /// Writes a tick and forgets what is too old, in one transaction. Apps that are gone meanwhile are left out.
     pub async fn record(&self, tick: &Tick, now: i64) -> Result<(), StoreError> {
@@ -138,15 +145,18 @@ impl Metrics<'_> {
     ) -> Result<Vec<Traffic>, StoreError> {
         let mut connection = self.0.read().await?;
         let id = app_id(&mut connection, app).await?;
-        let rows = sqlx::query(
-            "SELECT * FROM traffic WHERE app_id = ? AND step = ? AND at >= ? ORDER BY at",
+        let text: String = sqlx::query_scalar(
+            "SELECT json_group_array(json_object('at', at, \
+               'by_class', json_array(class1, class2, class3, class4, class5), 'errors', errors, 'bytes', bytes, \
+               'p50_ms', p50_ms, 'p95_ms', p95_ms, 'in_flight', in_flight) ORDER BY at) \
+             FROM traffic WHERE app_id = ? AND step = ? AND at >= ?",
         )
         .bind(id)
         .bind(step.seconds())
         .bind(since)
-        .fetch_all(&mut *connection)
+        .fetch_one(&mut *connection)
         .await?;
-        rows.iter().map(traffic).collect()
+        gathered("traffic", &text)
     }
 
     /// What an app's processes used from a time on, oldest first.
@@ -158,30 +168,34 @@ impl Metrics<'_> {
     ) -> Result<Vec<Usage>, StoreError> {
         let mut connection = self.0.read().await?;
         let id = app_id(&mut connection, app).await?;
-        let rows = sqlx::query(
-            "SELECT * FROM usage WHERE app_id = ? AND step = ? AND at >= ? ORDER BY at, dyno",
-        )
+        let text: String = sqlx::query_scalar(concat!(
+            "SELECT json_group_array(",
+            usage!(),
+            " ORDER BY at, dyno) FROM usage u WHERE app_id = ? AND step = ? AND at >= ?"
+        ))
         .bind(id)
         .bind(step.seconds())
         .bind(since)
-        .fetch_all(&mut *connection)
+        .fetch_one(&mut *connection)
         .await?;
-        rows.iter().map(usage).collect()
+        gathered("usage", &text)
     }
 
     /// Every app's requests by the minute, from a time on, oldest first.
     pub async fn minutes(&self, since: i64) -> Result<Vec<TrafficMinute>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT a.name, t.at - t.at % 60 AS minute, \
-               sum(class1 + class2 + class3 + class4 + class5) AS requests, sum(class5) AS failed, \
-               total(p95_ms * (class1 + class2 + class3 + class4 + class5)) AS weighed \
-             FROM traffic t JOIN apps a ON a.id = t.app_id WHERE t.step = 10 AND t.at >= ? \
-             GROUP BY t.app_id, minute ORDER BY minute",
+        let text: String = sqlx::query_scalar(
+            "SELECT json_group_array(json_array(name, minute, requests, failed, weighed) ORDER BY minute) FROM ( \
+               SELECT a.name, t.at - t.at % 60 AS minute, \
+                 sum(class1 + class2 + class3 + class4 + class5) AS requests, sum(class5) AS failed, \
+                 total(p95_ms * (class1 + class2 + class3 + class4 + class5)) AS weighed \
+               FROM traffic t JOIN apps a ON a.id = t.app_id WHERE t.step = 10 AND t.at >= ? \
+               GROUP BY t.app_id, minute)",
         )
         .bind(since)
-        .fetch_all(&mut *self.0.read().await?)
+        .fetch_one(&mut *self.0.read().await?)
         .await?;
-        rows.iter().map(minute).collect()
+        let rows: Vec<_> = gathered("traffic", &text)?;
+        rows.into_iter().map(minute).collect()
     }
 
     /// What every app's processes used last, not longer ago than `since`.
@@ -189,34 +203,37 @@ impl Metrics<'_> {
         &self,
         since: i64,
     ) -> Result<BTreeMap<AppName, Vec<Usage>>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT a.name, u.*, max(u.at) FROM usage u JOIN apps a ON a.id = u.app_id \
-             WHERE u.step = 10 AND u.at >= ? GROUP BY u.app_id, u.dyno ORDER BY u.dyno",
-        )
+        let text: String = sqlx::query_scalar(concat!(
+            "SELECT json_group_array(json_array(name, json(last)) ORDER BY dyno) FROM ( \
+               SELECT a.name, u.dyno, max(u.at), ",
+            usage!(),
+            " AS last FROM usage u JOIN apps a ON a.id = u.app_id \
+               WHERE u.step = 10 AND u.at >= ? GROUP BY u.app_id, u.dyno)"
+        ))
         .bind(since)
-        .fetch_all(&mut *self.0.read().await?)
+        .fetch_one(&mut *self.0.read().await?)
         .await?;
         let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for row in &rows {
-            let of = all.entry(parsed(row, "name")?).or_default();
-            of.push(usage(row)?);
+        for (name, last) in gathered::<(String, Usage)>("usage", &text)? {
+            all.entry(parse("name", &name)?).or_default().push(last);
         }
         Ok(all)
     }
 }
 
+/// App, minute, requests, of these failed, their 95th percentiles times their number.
+type Minute = (String, i64, u64, u64, f64);
+
 #[expect(
     clippy::cast_precision_loss,
     reason = "a mean of times; counts are far below 2^52"
 )]
-fn minute(row: &SqliteRow) -> Result<TrafficMinute, StoreError> {
-    let requests: u64 = narrowed(row, "requests")?;
-    let weighed: f64 = row.try_get("weighed")?;
+fn minute((app, at, requests, failed, weighed): Minute) -> Result<TrafficMinute, StoreError> {
     Ok(TrafficMinute {
-        app: parsed(row, "name")?,
-        at: row.try_get("minute")?,
+        app: parse("name", &app)?,
+        at,
         requests,
-        failed: narrowed(row, "failed")?,
+        failed,
         p95_ms: if requests == 0 {
             0.0
         } else {
@@ -294,35 +311,6 @@ async fn write_usage(
     .execute(&mut **tx)
     .await?;
     Ok(())
-}
-
-fn traffic(row: &SqliteRow) -> Result<Traffic, StoreError> {
-    Ok(Traffic {
-        at: row.try_get("at")?,
-        by_class: [
-            narrowed(row, "class1")?,
-            narrowed(row, "class2")?,
-            narrowed(row, "class3")?,
-            narrowed(row, "class4")?,
-            narrowed(row, "class5")?,
-        ],
-        errors: narrowed(row, "errors")?,
-        bytes: narrowed(row, "bytes")?,
-        p50_ms: row.try_get("p50_ms")?,
-        p95_ms: row.try_get("p95_ms")?,
-        in_flight: narrowed(row, "in_flight")?,
-    })
-}
-
-fn usage(row: &SqliteRow) -> Result<Usage, StoreError> {
-    Ok(Usage {
-        dyno: row.try_get("dyno")?,
-        at: row.try_get("at")?,
-        cpu_millis: narrowed(row, "cpu_millis")?,
-        memory: narrowed(row, "memory")?,
-        memory_limit: narrowed_option(row, "memory_limit")?,
-        restarts: narrowed(row, "restarts")?,
-    })
 }
 
 fn signed(count: u64) -> i64 {

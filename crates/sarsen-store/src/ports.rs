@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sarsen_domain::{AppName, PortMapping};
 use sqlx::SqliteConnection;
 
-use crate::rows::{app_id, limit, parsed};
+use crate::rows::{app_id, gathered, limit, parse, parsed};
 use crate::{Store, StoreError};
 
 /// The port mappings of a [`Store`].
@@ -38,16 +38,16 @@ impl Ports<'_> {
 
     /// The mappings of every app that has any.
     pub async fn all(&self) -> Result<BTreeMap<AppName, Vec<PortMapping>>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT a.name, p.mapping FROM ports p JOIN apps a ON a.id = p.app_id \
-             ORDER BY p.app_id, p.position",
+        let text: String = sqlx::query_scalar(
+            "SELECT json_group_array(json_array(a.name, p.mapping) ORDER BY p.app_id, p.position) \
+             FROM ports p JOIN apps a ON a.id = p.app_id",
         )
-        .fetch_all(&mut *self.0.read().await?)
+        .fetch_one(&mut *self.0.read().await?)
         .await?;
         let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for row in &rows {
-            let mappings = all.entry(parsed(row, "name")?).or_default();
-            mappings.push(parsed(row, "mapping")?);
+        for (name, mapping) in gathered::<(String, String)>("ports", &text)? {
+            let mappings = all.entry(parse("name", &name)?).or_default();
+            mappings.push(parse("mapping", &mapping)?);
         }
         Ok(all)
     }

@@ -11,7 +11,7 @@ use sarsen_domain::{
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::rows::{app_id, limit, narrowed, now, parsed};
+use crate::rows::{app_id, gathered, limit, narrowed, now, parse, parsed};
 use crate::{Conflict, Store, StoreError};
 
 /// The releases of a [`Store`].
@@ -130,14 +130,15 @@ impl Releases<'_> {
 
     /// What the live release of every app asks for, apps without one left out.
     pub async fn live_ports(&self) -> Result<BTreeMap<AppName, Vec<PortMapping>>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT a.name, r.detected_ports FROM releases r JOIN apps a ON a.id = r.app_id \
-             WHERE r.state = 'live'",
+        let text: String = sqlx::query_scalar(
+            "SELECT json_group_array(json_array(a.name, json(r.detected_ports))) \
+             FROM releases r JOIN apps a ON a.id = r.app_id WHERE r.state = 'live'",
         )
-        .fetch_all(&mut *self.0.read().await?)
+        .fetch_one(&mut *self.0.read().await?)
         .await?;
+        let rows: Vec<(String, Vec<String>)> = gathered("detected_ports", &text)?;
         rows.iter()
-            .map(|row| Ok((parsed(row, "name")?, row::detected_ports(row)?)))
+            .map(|(name, texts)| Ok((parse("name", name)?, row::ports(texts)?)))
             .collect()
     }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sarsen_domain::AppName;
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
@@ -89,6 +90,15 @@ pub(crate) fn must_touch(rows: u64, app: &AppName) -> Result<(), StoreError> {
         return Err(StoreError::NoSuchApp(app.clone()));
     }
     Ok(())
+}
+
+/// The rows of a query that gathers them with `json_group_array`. For those that grow with the number of apps or with
+/// time: each row that comes over by itself wakes a thread, and a thousand of them would cost more than all the rest.
+pub(crate) fn gathered<T: DeserializeOwned>(
+    what: &'static str,
+    text: &str,
+) -> Result<Vec<T>, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::corrupt(what, error))
 }
 
 /// Ids as one bind value, to be unfolded by `json_each`.

@@ -110,7 +110,7 @@ impl Control {
             return Ok(false);
         };
         // It stays due while somebody replaces the data, or the engine does not answer.
-        if self.runtime.info().await.is_err() {
+        if self.runtime.ping().await.is_err() {
             return Ok(false);
         }
         if self.addons.take_data(&record.addon, &record.name).is_err() {

@@ -115,7 +115,7 @@ fn disk(folder: &Path) -> Option<(u64, u64)> {
 impl Control {
     /// Whether the engine answers. One that is busy takes seconds, which no page waits for.
     async fn engine_seems_well(&self) -> bool {
-        let asked = tokio::time::timeout(ENGINE_PATIENCE, self.runtime.info()).await;
+        let asked = tokio::time::timeout(ENGINE_PATIENCE, self.runtime.ping()).await;
         asked.map_or(true, |answer| answer.is_ok())
     }
 

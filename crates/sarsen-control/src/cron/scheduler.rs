@@ -57,7 +57,7 @@ impl Control {
 
     async fn look_at_schedule(&self, clock: &Clock, adopted: &mut bool) -> Outcome<Option<i64>> {
         if !*adopted {
-            self.runtime.info().await?;
+            self.runtime.ping().await?;
             self.adopt_cron_runs().await?;
             *adopted = true;
         }
@@ -145,8 +145,8 @@ impl Control {
     }
 
     async fn engine_answers(&self) -> bool {
-        match self.runtime.info().await {
-            Ok(_) => true,
+        match self.runtime.ping().await {
+            Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, "a scheduled task is due and must wait");
                 false

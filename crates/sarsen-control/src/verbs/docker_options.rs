@@ -223,3 +223,16 @@ fn field(phase: OptionPhase, process: Option<&ProcessType>) -> String {
         None => format!("docker-options-{phase}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sarsen_domain::DockerFlags;
+
+    #[test]
+    fn every_flag_is_in_the_docs() {
+        let page = include_str!("../../../../docs/docker-options.md");
+        for name in DockerFlags::names() {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

@@ -12,6 +12,7 @@
 
 mod binary;
 mod claim;
+mod client;
 mod community;
 mod cut;
 mod daemon;

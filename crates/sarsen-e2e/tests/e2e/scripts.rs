@@ -48,6 +48,7 @@ scripts! {
     fails_to_listen
     fails_to_listen_unchecked
     fails_to_run
+    from_dokku
     from_image
     killed_after_route
     killed_in_build
@@ -71,9 +72,11 @@ scripts! {
     shape_python
     shape_static
     sigterm_in_push
+    skip_deploy
     ssh_keys
     stop_and_start
     storage
+    storage_exec
     submodule
     sync
     two_pushes

@@ -79,7 +79,7 @@ impl World {
     }
 
     /// A command line of ssh as a user with this key would type it, up to the host.
-    fn ssh_words(&self, key: &str) -> Vec<String> {
+    pub(crate) fn ssh_words(&self, key: &str) -> Vec<String> {
         let known = self.path("known_hosts");
         let mut words: Vec<String> = ["ssh", "-F", "none", "-p"].map(str::to_owned).to_vec();
         words.push(self.daemon.ssh.to_string());

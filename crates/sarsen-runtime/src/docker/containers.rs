@@ -29,6 +29,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The first version of the engine's interface in which a volume's folder can be mounted.
 const SUBPATHS_SINCE: (usize, usize) = (1, 45);
+const ANNOTATIONS_SINCE: (usize, usize) = (1, 43);
 
 /// A code of the engine's when it loses sight of a container.
 const UNKNOWN_EXIT: i64 = -1;
@@ -41,7 +42,7 @@ impl DockerRuntime {
         }
         let body = spec::create_body(container);
         let client = self.client().await?;
-        check_subpaths(&client, container)?;
+        check_age(&client, container)?;
         let answer = client.create_container(Some(options.build()), body).await;
         let answer = answer.map_err(engine_error)?;
         for warning in &answer.warnings {
@@ -188,20 +189,31 @@ impl DockerRuntime {
     }
 }
 
-/// An engine that does not know subpaths would mount the whole volume without a word.
-fn check_subpaths(client: &Docker, spec: &ContainerSpec) -> Result<()> {
+/// What an engine that is too old would leave out without a word.
+fn check_age(client: &Docker, spec: &ContainerSpec) -> Result<()> {
     let version = client.client_version();
-    let knows = (version.major_version, version.minor_version) >= SUBPATHS_SINCE;
-    if !knows
-        && spec
-            .flags
-            .mounts
-            .iter()
-            .any(|mount| mount.subpath.is_some())
-    {
-        return Err(RuntimeError::Engine(
-            "this engine cannot mount a folder of a volume: it needs Docker 26".to_owned(),
-        ));
+    let spoken = (version.major_version, version.minor_version);
+    let flags = &spec.flags;
+    let has_subpath = flags.mounts.iter().any(|mount| mount.subpath.is_some());
+    for (is_wanted, since, what, release) in [
+        (
+            has_subpath,
+            SUBPATHS_SINCE,
+            "mount a folder of a volume",
+            26,
+        ),
+        (
+            !flags.annotations.is_empty(),
+            ANNOTATIONS_SINCE,
+            "keep annotations (--annotation, storage:annotations:set)",
+            24,
+        ),
+    ] {
+        if is_wanted && spoken < since {
+            return Err(RuntimeError::Engine(format!(
+                "this engine cannot {what}: it needs Docker {release}"
+            )));
+        }
     }
     Ok(())
 }

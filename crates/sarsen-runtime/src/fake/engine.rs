@@ -20,6 +20,10 @@ impl ContainerRuntime for FakeRuntime {
         Ok(Self::engine_info())
     }
 
+    async fn ping(&self) -> Result<()> {
+        self.enter(Operation::Info, "")
+    }
+
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId> {
         let name = spec.name.as_ref().map_or("", ContainerName::as_str);
         self.enter(Operation::Create, name)?;

@@ -156,5 +156,13 @@ pub(super) fn detected_ports(row: &SqliteRow) -> Result<Vec<PortMapping>, StoreE
     let column = "detected_ports";
     let texts: Vec<String> = serde_json::from_str(row.try_get(column)?)
         .map_err(|error| StoreError::corrupt(column, error))?;
-    texts.iter().map(|text| parse(column, text)).collect()
+    ports(&texts)
+}
+
+/// Mappings as they are written.
+pub(super) fn ports(texts: &[String]) -> Result<Vec<PortMapping>, StoreError> {
+    texts
+        .iter()
+        .map(|text| parse("detected_ports", text))
+        .collect()
 }

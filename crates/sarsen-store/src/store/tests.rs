@@ -68,6 +68,10 @@ const RELEASED: &[(&str, &str)] = &[
         "20261122142001_storage_marks.sql",
         "3c6cc0356b538381a47a6811afc588411538e5b30dbba6e2ec36cb1001dd68b1",
     ),
+    (
+        "20261122200001_usage_of_app.sql",
+        "882b199bfec734fb1ce940b46b386a8515678a48bcfc3bc4d7d08979c1c1a621",
+    ),
 ];
 
 fn mode(path: &Path) -> u32 {

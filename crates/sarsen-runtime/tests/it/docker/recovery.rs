@@ -61,6 +61,11 @@ async fn calls_fail_while_it_is_away_and_work_again_after() {
     let path = folder.path().join("engine.sock");
     let docker = DockerRuntime::connect(&path).unwrap();
     let away = async || {
+        let outcome = docker.ping().await;
+        assert!(
+            matches!(outcome, Err(RuntimeError::Unreachable(_))),
+            "{outcome:?}"
+        );
         let outcome = docker.info().await;
         assert!(
             matches!(outcome, Err(RuntimeError::Unreachable(_))),
@@ -75,6 +80,7 @@ async fn calls_fail_while_it_is_away_and_work_again_after() {
     away().await;
 
     let door = Door::open(&path);
+    docker.ping().await.unwrap();
     let info = docker.info().await.unwrap();
     assert!(
         info.buildkit && info.api_version.starts_with("1."),
