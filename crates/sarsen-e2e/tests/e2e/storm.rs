@@ -97,12 +97,14 @@ impl Storm {
         }
         let name = &names[dice.random_range(0..names.len())];
         let renamed = format!("{name}x");
-        let words: &[&str] = match dice.random_range(0..10) {
-            0..4 => &["kill", name],
-            4..6 => &["rm", "--force", name],
-            6 => &["restart", "--time", "0", name],
-            7 => &["start", name],
-            8 => &["pause", name],
+        // About as many come back as go, so that something is there to agree on.
+        let words: &[&str] = match dice.random_range(0..12) {
+            0..3 => &["kill", name],
+            3 => &["rm", "--force", name],
+            4 => &["restart", "--time", "0", name],
+            5..9 => &["start", name],
+            9 => &["pause", name],
+            10 => &["unpause", name],
             _ => &["rename", name, &renamed],
         };
         // Many of these fail, because others were there first.
