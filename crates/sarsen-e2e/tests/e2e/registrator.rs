@@ -1,4 +1,4 @@
-//! `sarsen registrator` with a real Consul, and nothing else of Sarsen.
+//! `sarsen registrator` with a real Consul, and nothing else of Sarsen; and the daemon by the same flags.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,6 +12,7 @@ use crate::binary;
 use crate::daemon::free_port;
 use crate::engine::Engine;
 use crate::program::{Running, eventually_within, run};
+use crate::world::World;
 
 const BASE: &str = "sarsen/base:bookworm";
 /// Where `deploy/test` unpacks it.
@@ -254,4 +255,75 @@ fn mistakes_end_it() {
     );
     let version = registrator(&["--version"]).wait().succeeded();
     assert!(version.stdout.starts_with('v'), "{}", version.stdout);
+}
+
+/// The services of a test's containers as the daemon lists them: container's name → address, port and tags.
+fn listed(world: &World, mark: &str) -> BTreeMap<String, (String, u64, Value)> {
+    let listed = world.local(&["services:list", "--format", "json"], b"");
+    let listed: Value = serde_json::from_str(&listed.succeeded().stdout).unwrap();
+    let ours = listed.as_array().unwrap().iter().filter_map(|service| {
+        let name = service["id"].as_str()?.split(':').nth(1)?;
+        let name = name.strip_prefix(mark)?.trim_start_matches('-').to_owned();
+        let address = service["address"].as_str()?.to_owned();
+        Some((
+            name,
+            (address, service["port"].as_u64()?, service["tags"].clone()),
+        ))
+    });
+    ours.collect()
+}
+
+#[test]
+fn the_daemon_goes_by_the_same_flags() {
+    let containers = Containers::new();
+    let mark = containers.mark.as_str();
+    let port = ["-p", "127.0.0.1::5000"];
+    let named = |name: &'static str| [port[0], port[1], "-l", name];
+    containers.start("one", &named("SERVICE_NAME=one"));
+    containers.start("nameless", &port);
+    let labelled = [
+        &named("SERVICE_NAME=two")[..],
+        &["-l", "net.ip=198.51.100.7/24"],
+    ];
+    containers.start("two", &labelled.concat());
+    containers.start("inside", &["--expose", "5000", "-l", "SERVICE_NAME=inside"]);
+    let published = |name: &str| {
+        let port = containers
+            .engine
+            .ask(&["port", &containers.name(name), "5000/tcp"]);
+        let (_, port) = port[0].rsplit_once(':').unwrap();
+        port.parse::<u64>().unwrap()
+    };
+    let tags = |name: &str| json!(["lab", containers.name(name)]);
+
+    let world = World::with(
+        "registry.ip = '203.0.113.9'\nregistry.explicit = true\nregistry.use_ip_from_label = 'net.ip'\n\
+         registry.tags = 'lab,{{ strSlice .Name 1 }}'\n",
+    );
+    let expected = BTreeMap::from([
+        (
+            "one".to_owned(),
+            ("203.0.113.9".to_owned(), published("one"), tags("one")),
+        ),
+        (
+            "two".to_owned(),
+            ("198.51.100.7".to_owned(), published("two"), tags("two")),
+        ),
+    ]);
+    eventually_within(PATIENCE, || match listed(&world, mark) {
+        found if found == expected => Ok(()),
+        found => Err(format!("{found:?} instead of {expected:?}")),
+    });
+    drop(world);
+
+    let world = World::with("registry.internal = true\n");
+    eventually_within(PATIENCE, || {
+        let found = listed(&world, mark);
+        let ports: Vec<u64> = found.values().map(|(_, port, _)| *port).collect();
+        let names: Vec<&str> = found.keys().map(String::as_str).collect();
+        if names == ["inside", "nameless", "one", "two"] && ports == [5000; 4] {
+            return Ok(());
+        }
+        Err(format!("{found:?}"))
+    });
 }
