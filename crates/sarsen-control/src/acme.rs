@@ -83,26 +83,12 @@ impl Control {
 
     async fn obtain(&self, app: &AppName, setup: &AcmeSetup) -> Outcome<Obtained> {
         let (hosts, left_out) = self.provable_names(app, setup).await?;
-        let key = budget::key(&hosts);
-        let directory = &setup.authority.directory;
-        budget::check(
-            &self.store.acme().orders_lately(directory, &key).await?,
-            now(),
-        )?;
         let order = CertOrder {
             hosts: hosts.clone(),
             proof: setup.proof.clone(),
         };
-        let id = self.store.acme().begin_order(directory, &key).await?;
-        let issued = self.ask(&setup.authority, &order).await;
-        // An authority that was not reached has counted nothing either.
-        let outcome = match &issued {
-            Ok(_) => OrderOutcome::Issued,
-            Err(IssueError::Refused(_)) => OrderOutcome::Failed,
-            Err(_) => OrderOutcome::Unasked,
-        };
-        self.store.acme().end_order(id, outcome).await?;
-        let Issued { chain, key } = issued?;
+        let issued = self.ask_within_budget(&setup.authority, &order).await?;
+        let Issued { chain, key } = issued;
         let upload = Upload { chain, key };
         let facts = self
             .install_certificate(app, &upload, CertificateSource::Acme)
@@ -113,6 +99,23 @@ impl Control {
             left_out,
             expires_at: facts.expires_at,
         })
+    }
+
+    /// Asks, unless the authority has been asked too often, and counts it.
+    async fn ask_within_budget(&self, authority: &Authority, order: &CertOrder) -> Outcome<Issued> {
+        let (key, directory) = (budget::key(&order.hosts), &authority.directory);
+        let acme = self.store.acme();
+        budget::check(&acme.orders_lately(directory, &key).await?, now())?;
+        let id = acme.begin_order(directory, &key).await?;
+        let issued = self.ask(authority, order).await;
+        // An authority that was not reached has counted nothing either.
+        let outcome = match &issued {
+            Ok(_) => OrderOutcome::Issued,
+            Err(IssueError::Refused(_)) => OrderOutcome::Failed,
+            Err(_) => OrderOutcome::Unasked,
+        };
+        acme.end_order(id, outcome).await?;
+        Ok(issued?)
     }
 
     /// Has the app's certificate declared invalid, and takes it away.

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod components;
+mod dns_ports;
 mod front;
 mod handed;
 mod household;

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 
+use crate::client_body::ClientBody;
 use crate::client_io::Busy;
 use crate::exchange::Exchange;
 use crate::failure::Failure;
@@ -21,7 +22,7 @@ use crate::policy::squeeze::Squeezer;
 pub(crate) enum RequestBody {
     Empty,
     Stream {
-        incoming: Incoming,
+        incoming: ClientBody,
         watch: Arc<BodyWatch>,
         // The most that the app accepts.
         limit: u64,
@@ -81,7 +82,7 @@ struct Answer {
 
 impl RequestBody {
     /// A body of at most `limit` bytes.
-    pub(crate) fn new(incoming: Incoming, limit: Option<u64>) -> Self {
+    pub(crate) fn new(incoming: ClientBody, limit: Option<u64>) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }

@@ -45,8 +45,8 @@ struct Farewell {
 }
 
 /// How long such a client is listened to in all, and in silence.
-const FAREWELL: Duration = Duration::from_secs(30);
-const FAREWELL_SILENCE: Duration = Duration::from_secs(2);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(30);
+pub(crate) const FAREWELL_SILENCE: Duration = Duration::from_secs(2);
 
 /// The timeouts that are watched here.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +64,8 @@ pub(crate) struct Seat {
     served: AtomicU32,
     // Some request had a body, and may have had its answer before that was all there.
     had_body: AtomicBool,
+    // A body that nobody wanted was listened to for long enough.
+    is_heard_out: AtomicBool,
     // Streams of HTTP/2 that got their whole answer, and those that were given up.
     completed: AtomicU32,
     given_up: AtomicU32,
@@ -110,6 +112,17 @@ impl Seat {
         self.busy.fetch_add(1, Ordering::Relaxed);
         self.heads.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
+    }
+
+    /// The request was answered, and the rest of its body is taken to nowhere until the guard is dropped.
+    pub(crate) fn linger(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// Nothing more is expected of this client.
+    pub(crate) fn hear_no_more(&self) {
+        self.is_heard_out.store(true, Ordering::Relaxed);
     }
 
     /// The request has a body.
@@ -251,6 +264,11 @@ impl ClientIo {
             last: now,
             is_sending: self.seat.had_body.load(Ordering::Relaxed),
         });
+        let is_heard_out = self.seat.is_heard_out.load(Ordering::Relaxed);
+        // Of several streams it was only one.
+        if is_heard_out && self.version == Version::Http1 {
+            return Poll::Ready(Ok(()));
+        }
         let mut space = [MaybeUninit::uninit(); 4096];
         loop {
             let mut space = ReadBuf::uninit(&mut space);

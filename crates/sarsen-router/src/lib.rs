@@ -9,6 +9,7 @@ mod access_log;
 mod acme;
 mod balance;
 mod body;
+mod client_body;
 mod client_io;
 mod connection;
 mod crowd;

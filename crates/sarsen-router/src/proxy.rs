@@ -14,6 +14,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::balance::Wish;
 use crate::body::{RequestBody, ResponseBody};
+use crate::client_body::ClientBody;
 use crate::client_io::{Busy, Framing, Seat};
 use crate::exchange::{Details, Exchange};
 use crate::failure::Failure;
@@ -96,6 +97,7 @@ pub(crate) async fn handle(
     let taste = Taste::of(request.headers());
     let request_id = head::request_id(request.headers());
     let mut exchange = Box::new(Exchange::new(Arc::clone(&peer.front.inner)));
+    let request = request.map(|incoming| ClientBody::new(incoming, &peer));
     let mut response = match forward(&peer, request, &request_id, &mut exchange).await {
         Ok((answer, None)) => respond(&peer, answer, exchange, busy),
         Ok((answer, Some(client))) => {
@@ -142,7 +144,7 @@ fn refuse(
 
 async fn forward(
     peer: &Peer,
-    mut request: Request<Incoming>,
+    mut request: Request<ClientBody>,
     request_id: &RequestId,
     exchange: &mut Exchange,
 ) -> Result<(Answer, Option<OnUpgrade>), Stop> {
@@ -188,7 +190,7 @@ async fn forward(
 }
 
 // Refuses what has two meanings, and makes the target relative.
-fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<(), Failure> {
+fn check(peer: &Peer, request: &mut Request<ClientBody>) -> Result<(), Failure> {
     if request.version() == Version::HTTP_2 {
         return http2::settle(request);
     }
@@ -229,7 +231,7 @@ fn check(peer: &Peer, request: &mut Request<Incoming>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn describe(peer: &Peer, request: &Request<Incoming>, request_id: &RequestId) -> Details {
+fn describe(peer: &Peer, request: &Request<ClientBody>, request_id: &RequestId) -> Details {
     Details {
         method: request.method().clone(),
         uri: request.uri().clone(),
@@ -246,7 +248,7 @@ fn describe(peer: &Peer, request: &Request<Incoming>, request_id: &RequestId) ->
 // The app that answers, whatever it will answer.
 fn reach(
     peer: &Peer,
-    request: &Request<Incoming>,
+    request: &Request<ClientBody>,
     exchange: &mut Exchange,
 ) -> Result<Arc<LiveApp>, Failure> {
     let host = host_of(request.headers()).ok_or(Failure::BadRequest)?;

@@ -27,6 +27,8 @@ pub(crate) struct Connection<F> {
     pub(crate) logged_in: CancellationToken,
     /// Cancelled when no new command may start.
     pub(crate) closing: CancellationToken,
+    /// Until the first command.
+    pub(crate) login: Option<TaskTrackerToken>,
 }
 
 /// A connection and its channels.
@@ -251,6 +253,7 @@ impl<F: Front> russh::server::Handler for Handler<F> {
         };
         session.channel_success(id)?;
         self.start(id, opened, actor, command);
+        self.connection.login = None;
         Ok(())
     }
 
@@ -274,6 +277,7 @@ impl<F: Front> russh::server::Handler for Handler<F> {
             code: 0,
         };
         self.answer(id, opened, answer);
+        self.connection.login = None;
         Ok(())
     }
 

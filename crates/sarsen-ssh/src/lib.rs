@@ -5,6 +5,7 @@ mod handler;
 mod host_key;
 mod limits;
 mod line;
+mod logins;
 mod server;
 mod settings;
 mod stdin;
@@ -14,6 +15,7 @@ mod tests;
 mod words;
 
 pub use host_key::HostKeyError;
+pub use logins::Logins;
 pub use server::SshServer;
 pub use settings::SshSettings;
 pub use words::words_of;

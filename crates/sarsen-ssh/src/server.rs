@@ -14,11 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::command::{Tasks, idle_window};
 use crate::handler::{Connection, Handler};
 use crate::host_key::{self, HostKeyError};
 use crate::limits::{Limits, Place};
+use crate::logins::Logins;
 use crate::settings::SshSettings;
 use crate::stream::Socket;
 
@@ -35,6 +37,15 @@ pub struct SshServer<F> {
     config: Arc<Config>,
     fingerprint: String,
     front: F,
+    logins: Logins,
+}
+
+/// A connection that nobody has read from yet.
+struct Arrival {
+    tcp: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    login: TaskTrackerToken,
 }
 
 /// What the accept loop shares with its connections.
@@ -43,6 +54,7 @@ struct Shared<F> {
     settings: Arc<SshSettings>,
     config: Arc<Config>,
     front: F,
+    logins: Logins,
     /// No new commands.
     closing: CancellationToken,
     /// No more patience.
@@ -79,12 +91,18 @@ impl<F: Front> SshServer<F> {
             config: Arc::new(config),
             fingerprint,
             front,
+            logins: Logins::default(),
         })
     }
 
     /// The host key's `SHA256:…`, as ssh shows it at the first connection.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// Those who are about to ask for something.
+    pub fn logins(&self) -> Logins {
+        self.logins.clone()
     }
 
     /// Serves until `shutdown`; then running commands have the settings' drain time to finish.
@@ -97,15 +115,18 @@ impl<F: Front> SshServer<F> {
             settings: self.settings,
             config: self.config,
             front: self.front,
+            logins: self.logins,
             closing: shutdown.clone(),
             deadline: deadline.clone(),
             tasks: TaskTracker::new(),
         };
         tokio::select! {
             () = accept(&listener, &shared) => {}
+            () = shared.logins.closed() => {}
             () = shutdown.cancelled() => {}
         }
         drop(listener);
+        shutdown.cancelled().await;
         shared.tasks.close();
         if timeout(drain, shared.tasks.wait()).await.is_err() {
             tracing::warn!("ssh commands are still running after {drain:?}: ending them");
@@ -128,7 +149,13 @@ async fn accept<F: Front>(listener: &TcpListener, shared: &Shared<F>) {
                 back_off = FIRST_BACK_OFF;
                 match limits.take(peer.ip()) {
                     Some(place) => {
-                        shared.tasks.spawn(serve(shared.clone(), tcp, peer, place));
+                        let arrival = Arrival {
+                            tcp,
+                            peer,
+                            place,
+                            login: shared.logins.begin(),
+                        };
+                        shared.tasks.spawn(serve(shared.clone(), arrival));
                     }
                     None => refuse(&tcp, peer),
                 }
@@ -150,10 +177,30 @@ fn refuse(tcp: &TcpStream, peer: SocketAddr) {
     }
 }
 
-async fn serve<F: Front>(shared: Shared<F>, tcp: TcpStream, peer: SocketAddr, place: Place) {
+async fn serve<F: Front>(shared: Shared<F>, arrival: Arrival) {
+    let Arrival {
+        tcp,
+        peer,
+        place,
+        login,
+    } = arrival;
     let commands = TaskTracker::new();
     let stop = shared.deadline.child_token();
-    let ended = session(&shared, tcp, peer, &commands, &stop).await;
+    let patience = shared.settings.patience();
+    let socket = Socket::new(tcp, &stop, patience);
+    let connection = Connection {
+        front: shared.front.clone(),
+        settings: Arc::clone(&shared.settings),
+        source: peer.ip().to_canonical(),
+        tasks: Tasks {
+            connection: commands.clone(),
+            server: shared.tasks.clone(),
+        },
+        logged_in: CancellationToken::new(),
+        closing: shared.closing.clone(),
+        login: Some(login),
+    };
+    let ended = session(&shared, socket, connection, &stop).await;
     if let Err(error) = ended {
         tracing::debug!(client.address = %peer, %error, "ssh connection ended");
     }
@@ -167,29 +214,14 @@ async fn serve<F: Front>(shared: Shared<F>, tcp: TcpStream, peer: SocketAddr, pl
 
 async fn session<F: Front>(
     shared: &Shared<F>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    commands: &TaskTracker,
+    socket: Socket,
+    connection: Connection<F>,
     stop: &CancellationToken,
 ) -> Result<(), russh::Error> {
-    let settings = &shared.settings;
-    let logged_in = CancellationToken::new();
-    let connection = Connection {
-        front: shared.front.clone(),
-        settings: Arc::clone(settings),
-        source: peer.ip().to_canonical(),
-        tasks: Tasks {
-            connection: commands.clone(),
-            server: shared.tasks.clone(),
-        },
-        logged_in: logged_in.clone(),
-        closing: shared.closing.clone(),
-    };
-    let patience =
-        settings.keepalive_interval * u32::try_from(settings.keepalive_max + 1).unwrap_or(1);
-    let socket = Socket::new(tcp, stop, patience);
+    let logged_in = connection.logged_in.clone();
+    let commands = connection.tasks.connection.clone();
     let handler = Handler::new(connection, stop.child_token());
-    let login = sleep(settings.auth_timeout);
+    let login = sleep(shared.settings.auth_timeout);
     tokio::pin!(login);
     let start = run_stream(Arc::clone(&shared.config), socket, handler);
     let mut session = tokio::select! {
@@ -207,7 +239,7 @@ async fn session<F: Front>(
         ended = &mut session => return ended,
         () = shared.closing.cancelled() => {}
     }
-    farewell(session, commands).await
+    farewell(session, &commands).await
 }
 
 /// Waits for the commands, then says good-bye.

@@ -41,4 +41,9 @@ impl SshSettings {
             drain: Duration::from_secs(30),
         }
     }
+
+    /// How long a client may take nothing.
+    pub(crate) fn patience(&self) -> Duration {
+        self.keepalive_interval * u32::try_from(self.keepalive_max + 1).unwrap_or(1)
+    }
 }

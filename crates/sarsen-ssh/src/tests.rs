@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::{SshServer, SshSettings};
+use crate::{Logins, SshServer, SshSettings};
 use fake::Fake;
 
 /// Nothing here should take long; what does has hung.
@@ -37,6 +37,7 @@ pub(crate) struct Fixture {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
     pub(crate) tasks: TaskTracker,
+    pub(crate) logins: Logins,
     _shutdown_on_drop: DropGuard,
 }
 
@@ -52,6 +53,7 @@ impl Fixture {
         change(&mut settings);
         let front = Fake::default();
         let server = SshServer::new(settings, front.clone()).unwrap();
+        let logins = server.logins();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -64,6 +66,7 @@ impl Fixture {
             address,
             shutdown: shutdown.clone(),
             tasks,
+            logins,
             _shutdown_on_drop: shutdown.drop_guard(),
         };
         let key = fixture.key("alice", Algorithm::Ed25519);

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use sarsen_domain::{AppName, Domain};
 use sarsen_router::{
-    AppRoute, AppState, CertOrder, HostCertificates, HttpsPolicy, HttpsRedirect, Issued, KeyPair,
-    LogForm, Policy, RoutePort, Upstream, self_signed,
+    AppRoute, AppState, CertOrder, CertificateFacts, HostCertificates, HttpsPolicy, HttpsRedirect,
+    Issued, KeyPair, LogForm, Policy, RoutePort, Upstream, self_signed,
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::budget;
 use super::names::hopeless;
+use super::{PATIENCE, budget};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::time::now;
@@ -25,8 +26,9 @@ use crate::time::now;
 pub(crate) const NAME: &str = "sarsen-dashboard";
 /// Between two looks at the certificate.
 const PAUSE: Duration = Duration::from_secs(30);
-/// A certificate that was made here lasts so many days, and is replaced so many seconds before its end.
+/// A certificate that was made here lasts so many days.
 const DAYS: u16 = 365;
+/// A certificate is replaced when the last third of its life begins, and no earlier than so many seconds before its end.
 const EARLY: i64 = 30 * 24 * 3600;
 /// No container's row in the store has this number.
 const INSTANCE: i64 = -1;
@@ -157,16 +159,15 @@ impl Control {
         let pair = self.own_certificate.lock().pair.clone();
         let facts = pair.map(|pair| pair.facts().clone());
         let Some(facts) = facts else { return Ok(()) };
-        let is_due = !facts.covers(host.as_str())
-            || facts.is_self_signed
-            || facts.expires_at - now() < EARLY;
+        let (left, early) = (facts.expires_at - now(), early(&facts));
+        let is_due = !facts.covers(host.as_str()) || facts.is_self_signed || left < early;
         if !is_due {
             return Ok(());
         }
         if self.own_certificate.may_be_ordered() && self.order_pair(host).await? {
             return self.use_pair(&certificate, &key).await;
         }
-        if !facts.covers(host.as_str()) || facts.expires_at - now() < EARLY / 4 {
+        if !facts.covers(host.as_str()) || left < early / 4 {
             self.make_pair(host)?;
             return self.use_pair(&certificate, &key).await;
         }
@@ -216,17 +217,15 @@ impl Control {
         if setup.authority.email.is_empty() || hopeless(host, &setup).is_some() {
             return Ok(false);
         }
-        let directory = &setup.authority.directory;
-        let key = budget::key(std::slice::from_ref(host));
-        budget::check(
-            &self.store.acme().orders_lately(directory, &key).await?,
-            now(),
-        )?;
         let order = CertOrder {
             hosts: vec![host.clone()],
             proof: setup.proof.clone(),
         };
-        match self.ask(&setup.authority, &order).await {
+        let _turn = self.acme.turn.lock().await;
+        let asking = self.ask_within_budget(&setup.authority, &order);
+        let asked = timeout(PATIENCE, asking).await;
+        let slow = |_| Err(Failure::new("The authority took longer than 10 minutes"));
+        match asked.unwrap_or_else(slow) {
             Ok(Issued { chain, key }) => {
                 self.keep_pair(&chain, key.expose())?;
                 self.own_certificate.came();
@@ -239,6 +238,11 @@ impl Control {
             }
         }
     }
+}
+
+/// So many seconds before its end a certificate is to be replaced.
+fn early(facts: &CertificateFacts) -> i64 {
+    EARLY.min((facts.expires_at - facts.starts_at) / 3)
 }
 
 /// Writes a file whole or not at all; nobody else may read it.
@@ -260,6 +264,7 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
 mod tests {
     use sarsen_runtime::fake::Behaviour;
 
+    use super::*;
     use crate::testing::World;
 
     #[tokio::test]
@@ -286,5 +291,35 @@ mod tests {
                 .await
                 .contains("ours")
         );
+    }
+
+    #[tokio::test]
+    async fn the_authority_is_not_asked_for_ever() {
+        let world = World::new(Behaviour::default()).await;
+        for words in ["server https://ca.test/dir", "email ops@example.com"] {
+            world.ok(&format!("letsencrypt:set --global {words}")).await;
+        }
+        let host = "dash.example.com".parse().unwrap();
+        // This authority's certificates are never good enough: they vouch for themselves.
+        for _ in 0..7 {
+            world.control.look_after_own_name(&host).await.unwrap();
+        }
+        assert_eq!(world.issuer.orders(), 4);
+        assert!(!world.control.own_certificate.may_be_ordered());
+    }
+
+    #[test]
+    fn a_short_life_is_not_all_renewal() {
+        let facts = |days: i64| CertificateFacts {
+            hosts: Vec::new(),
+            subject: String::new(),
+            issuer: String::new(),
+            starts_at: 0,
+            expires_at: days * 24 * 3600,
+            is_self_signed: false,
+        };
+        for (life, left) in [(365, 30), (90, 30), (6, 2)] {
+            assert_eq!(early(&facts(life)), left * 24 * 3600, "{life} days");
+        }
     }
 }

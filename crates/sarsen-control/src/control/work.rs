@@ -9,6 +9,8 @@ use crate::control::Control;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
+/// So many looks in a row must find nothing: what has just been asked for may not have begun yet.
+const QUIET: u32 = 3;
 
 /// Counts the commands under way that change something or run something; looking on does not count.
 #[derive(Debug, Clone, Default)]
@@ -41,8 +43,11 @@ impl Drop for AtWork {
 impl Control {
     /// Waits for a moment without a deploy, a one-off run or any other command that does more than look.
     pub async fn idle(&self) {
-        while self.locks.any() || self.work.is_any() {
+        let mut quiet = 0;
+        while quiet < QUIET {
             tokio::time::sleep(LOOK).await;
+            let is_busy = self.locks.any() || self.work.is_any();
+            quiet = if is_busy { 0 } else { quiet + 1 };
         }
     }
 }

@@ -92,7 +92,7 @@ impl Daemon {
         let recalled = registry.recall(config.state("catalog.json"));
         tracing::debug!("{recalled} containers still run where the last run left them");
         let backends = outside::open(&config.registry, &owner)?;
-        let names = Names::new(registry.clone(), &config.dns)?;
+        let names = Names::new(registry.clone(), &config.dns, listeners.dns.clone())?;
         let deploy = DeploySettings {
             owner: owner.clone(),
             tasks: tasks.clone(),

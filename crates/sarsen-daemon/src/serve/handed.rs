@@ -29,6 +29,9 @@ pub(super) struct Handed {
     pub(super) web: Vec<HandedListener>,
     pub(super) control: Option<(UnixListener, Opener)>,
     pub(super) consul: Option<TcpListener>,
+    /// Two of the same address are one port.
+    pub(super) dns_udp: Vec<UdpSocket>,
+    pub(super) dns_tcp: Vec<TcpListener>,
     /// Ports that routes ask for.
     pub(super) ports: Vec<PortSocket>,
     /// The way to the daemon before us.
@@ -122,12 +125,9 @@ impl Handed {
             }
             "consul" if opener == Opener::Daemon => self.consul = Some(tcp(fd)?),
             "tcp" if opener == Opener::Daemon => self.ports.push(PortSocket::Tcp(tcp(fd)?)),
-            "udp" if opener == Opener::Daemon => {
-                let socket = UdpSocket::from(fd);
-                socket.local_addr().context("it must be a UDP socket")?;
-                socket.set_nonblocking(true)?;
-                self.ports.push(PortSocket::Udp(socket));
-            }
+            "udp" if opener == Opener::Daemon => self.ports.push(PortSocket::Udp(udp(fd)?)),
+            "dns-tcp" if opener == Opener::Daemon => self.dns_tcp.push(tcp(fd)?),
+            "dns-udp" if opener == Opener::Daemon => self.dns_udp.push(udp(fd)?),
             _ => bail!("set FileDescriptorName= of its unit to ssh, http, https, web or control"),
         }
         Ok(())
@@ -139,4 +139,11 @@ fn tcp(fd: OwnedFd) -> Result<TcpListener> {
     listener.local_addr().context("it must be a TCP socket")?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+fn udp(fd: OwnedFd) -> Result<UdpSocket> {
+    let socket = UdpSocket::from(fd);
+    socket.local_addr().context("it must be a UDP socket")?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use sarsen_control::Control;
 use sarsen_runtime::Runtime;
+use sarsen_ssh::Logins;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +32,7 @@ const LOCK_LOOK: Duration = Duration::from_millis(20);
 pub(super) struct Household {
     daemon: Daemon,
     pub(super) components: Components,
+    logins: Vec<Logins>,
 }
 
 /// How the data folder is entered.
@@ -68,20 +70,39 @@ impl Household {
         start_discovery(&mut daemon, &mut components).await?;
         start_behind(&daemon, &mut components, alone).await?;
         front.open(premises.listeners)?;
-        start_doors(&mut daemon, premises.listeners, &mut components)?;
+        let logins = start_doors(&mut daemon, premises.listeners, &mut components)?;
         tracing::info!("ready");
-        Ok(Self { daemon, components })
+        Ok(Self {
+            daemon,
+            components,
+            logins,
+        })
     }
 
     /// Makes sure that a successor could start, and waits for a good moment to leave, all the while serving as ever.
     pub(super) async fn prepare_to_leave(&self, program: &Program, limit: Duration) -> Result<()> {
         program.check().await?;
-        if timeout(limit, self.daemon.control.idle()).await.is_err() {
+        let is_idle = self.idle(limit).await;
+        // Whoever is just logging in shall have an answer here; those who come later wait for the successor.
+        self.logins.iter().for_each(Logins::close);
+        for logins in &self.logins {
+            logins.settled().await;
+        }
+        if is_idle {
+            self.idle(limit).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for the commands under way; whether they have ended.
+    async fn idle(&self, limit: Duration) -> bool {
+        let is_idle = timeout(limit, self.daemon.control.idle()).await.is_ok();
+        if !is_idle {
             tracing::warn!(
                 "commands are still under way after {limit:?}: they are ended, as by a restart"
             );
         }
-        Ok(())
+        is_idle
     }
 
     /// Ends everything but the router, quickly, and leaves the data folder.
@@ -202,11 +223,13 @@ fn start_doors(
     daemon: &mut Daemon,
     listeners: &Listeners,
     components: &mut Components,
-) -> Result<()> {
+) -> Result<Vec<Logins>> {
     let shutdown = daemon.shutdown.clone();
     let token = || shutdown.clone();
+    let mut logins = Vec::new();
     let ssh = listeners.ssh.listeners()?;
     for (server, listener) in daemon.take_ssh_servers().into_iter().zip(ssh) {
+        logins.push(server.logins());
         components.start("the ssh server", server.run(listener, token()));
     }
     for listener in listeners.web.listeners()? {
@@ -226,5 +249,5 @@ fn start_doors(
         "the control socket",
         crate::socket::serve(listeners.control()?, daemon.control.clone(), token()),
     );
-    Ok(())
+    Ok(logins)
 }

@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode as Mask, umask};
 use nix::unistd::Group;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
+use super::dns_ports::DnsPorts;
 use super::handed::{Handed, HandedListener, Opener};
 use super::passing;
 use crate::config::{Config, ConsulConfig, ControlConfig};
@@ -23,6 +24,8 @@ pub(super) struct Listeners {
     pub(super) https: Door,
     pub(super) web: Door,
     pub(super) consul: Option<std::net::TcpListener>,
+    /// Opened by those who answer there.
+    pub(super) dns: DnsPorts,
     control: std::os::unix::net::UnixListener,
     socket_file: SocketFile,
     /// Where the control socket is reached.
@@ -48,6 +51,7 @@ impl Listeners {
         let https = Door::open("https.listen", handed.https, &config.https.listen).await?;
         let web = Door::open("web.listen", handed.web, config.web.listen.as_slice()).await?;
         let consul = consul(config, handed.consul).await?;
+        let dns = DnsPorts::inherit(handed.dns_udp, handed.dns_tcp, &config.dns.listen)?;
         let mut socket_path = config.control.socket.clone();
         let (control, socket_file) = match handed.control {
             Some((listener, Opener::ServiceManager)) => {
@@ -76,6 +80,7 @@ impl Listeners {
             https,
             web,
             consul,
+            dns,
             control,
             socket_file,
             socket_path,
@@ -109,6 +114,7 @@ impl Listeners {
         if let Some(listener) = &self.consul {
             passing::send(way, &Opener::Daemon.name("consul"), listener)?;
         }
+        self.dns.pass_on(way)?;
         let opener = match self.socket_file.0 {
             Some(_) => Opener::Daemon,
             None => Opener::ServiceManager,
@@ -189,7 +195,7 @@ impl Door {
 }
 
 // Port 0 stands for any.
-fn is_same(known: &SocketAddr, wanted: &SocketAddr) -> bool {
+pub(super) fn is_same(known: &SocketAddr, wanted: &SocketAddr) -> bool {
     known.ip() == wanted.ip() && [0, known.port()].contains(&wanted.port())
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::dns_ports::DnsPorts;
 use super::machine;
 use crate::config::{DnsConfig, DnsPlace};
 
@@ -24,11 +25,16 @@ pub(super) struct Names {
     runtime: Runtime,
     config: DnsConfig,
     upstreams: Upstreams,
+    ports: DnsPorts,
     for_apps: watch::Sender<Vec<IpAddr>>,
 }
 
 impl Names {
-    pub(super) fn new(registry: Registry, config: &DnsConfig) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        registry: Registry,
+        config: &DnsConfig,
+        ports: DnsPorts,
+    ) -> anyhow::Result<Self> {
         let upstreams = match (config.forward, config.upstream.as_slice()) {
             (false, _) => Upstreams::These(Vec::new()),
             (true, []) => Upstreams::Host,
@@ -47,6 +53,7 @@ impl Names {
             registry,
             config: config.clone(),
             upstreams,
+            ports,
             for_apps: watch::Sender::default(),
         })
     }
@@ -58,14 +65,13 @@ impl Names {
 
     /// Opens the ports that were named; one that cannot be had ends the start.
     pub(super) async fn open(&self) -> anyhow::Result<Vec<DnsListener>> {
-        let mut listeners = Vec::new();
-        for place in &self.config.listen {
-            if let DnsPlace::Address(address) = place {
-                let listener = DnsListener::bind(*address).await;
-                listeners.push(listener.map_err(|error| anyhow::anyhow!("{error} (dns.listen)"))?);
-            }
-        }
-        Ok(listeners)
+        let places = self.config.listen.iter();
+        let addresses = places.filter_map(|place| match place {
+            DnsPlace::Address(address) => Some(*address),
+            DnsPlace::Bridge(_) => None,
+        });
+        let opened = self.ports.open(&addresses.collect::<Vec<_>>()).await;
+        opened.map_err(|error| anyhow::anyhow!("{error} (dns.listen)"))
     }
 
     /// Answers until `shutdown`.
@@ -97,7 +103,7 @@ impl Names {
         while !shutdown.is_cancelled() {
             looks.mark_unchanged();
             match self.bridge(port).await {
-                Some(address) => match DnsListener::bind(address).await {
+                Some(address) => match self.open_bridge(address, others).await {
                     Ok(listener) => {
                         told.clear();
                         self.tell_apps(&[&[address], others].concat());
@@ -120,6 +126,18 @@ impl Names {
             // The sender lives in the registry, which we hold.
             shutdown.run_until_cancelled(looks.changed()).await;
         }
+    }
+
+    /// Opens the port on the bridge, and closes those that it had elsewhere.
+    async fn open_bridge(
+        &self,
+        address: SocketAddr,
+        others: &[SocketAddr],
+    ) -> anyhow::Result<DnsListener> {
+        self.ports.keep_only(&[&[address], others].concat());
+        let opened = self.ports.open(&[address]).await?;
+        let opened = opened.into_iter().next();
+        opened.ok_or_else(|| anyhow::anyhow!("cannot answer DNS on {address}"))
     }
 
     /// Answers until the address is another one.

@@ -1,6 +1,7 @@
 //! One daemon takes the place of another, and nobody who comes meanwhile is turned away or cut off.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +20,14 @@ use crate::world::World;
 const HANDOVERS: usize = 3;
 /// Clients of UDP ports are waited for until they have been silent for so long.
 const CONFIG: &str = "https.listen = \"127.0.0.1:{https}\"\nhttp.udp_idle_timeout = \"2s\"\n";
+/// Resolvers wait for so long before they ask again.
+const DNS_PATIENCE: Duration = Duration::from_secs(5);
 /// Of what is asked over and over again, at the least so many answers.
 const ENOUGH: usize = 20;
+
+/// Which address has `handover-shop.service.sarsen`?
+const DNS_QUESTION: [u8; 46] =
+    *b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x0dhandover-shop\x07service\x06sarsen\0\0\x01\0\x01";
 
 /// What one client saw.
 #[derive(Debug, Default)]
@@ -59,6 +66,7 @@ struct Places {
     https: u16,
     tcp: u16,
     udp: u16,
+    dns: SocketAddr,
     host: String,
     sarsen: PathBuf,
     socket: PathBuf,
@@ -102,6 +110,44 @@ impl Places {
     }
 }
 
+/// Asks the name server, once.
+fn dns_by_udp(server: SocketAddr) -> Result<(), String> {
+    let ask = || {
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
+        socket.set_read_timeout(Some(DNS_PATIENCE))?;
+        socket.send_to(&DNS_QUESTION, server)?;
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer)?;
+        Ok(answer[..length].to_vec())
+    };
+    is_answer(ask())
+}
+
+fn dns_by_tcp(server: SocketAddr) -> Result<(), String> {
+    let ask = || {
+        let mut stream = TcpStream::connect_timeout(&server, DNS_PATIENCE)?;
+        stream.set_read_timeout(Some(DNS_PATIENCE))?;
+        let length = u16::try_from(DNS_QUESTION.len()).unwrap();
+        stream.write_all(&[&length.to_be_bytes(), DNS_QUESTION.as_slice()].concat())?;
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut answer)?;
+        Ok(answer)
+    };
+    is_answer(ask())
+}
+
+/// Our number, the mark of an answer, no error.
+fn is_answer(answer: std::io::Result<Vec<u8>>) -> Result<(), String> {
+    let answer = answer.map_err(|error| error.to_string())?;
+    let is_good = answer.starts_with(&DNS_QUESTION[..2])
+        && answer.len() > DNS_QUESTION.len()
+        && answer[2] & 0x80 != 0
+        && answer[3] & 0x0f == 0;
+    is_good.then_some(()).ok_or(format!("{answer:?}"))
+}
+
 fn is_well(answer: std::io::Result<Answer>) -> Result<(), String> {
     match answer {
         Ok(answer) if answer.status == 200 => Ok(()),
@@ -116,7 +162,7 @@ fn works(command: Command) -> Result<(), String> {
 }
 
 /// An app that answers in every way.
-fn prepare(world: &World, app: &str) -> Places {
+fn prepare(world: &World, app: &str, dns: SocketAddr) -> Places {
     let (tcp, udp) = (free_port(), free_port());
     world.folder(app, "everything");
     world.push(app).succeeded();
@@ -133,6 +179,7 @@ fn prepare(world: &World, app: &str) -> Places {
         https: world.daemon.https,
         tcp,
         udp,
+        dns,
         host,
         sarsen: world.daemon.binary().to_owned(),
         socket: world.daemon.socket.clone(),
@@ -140,7 +187,11 @@ fn prepare(world: &World, app: &str) -> Places {
 }
 
 /// Everybody asks while the daemon changes.
-fn visit_while(places: &Places, change: impl FnOnce()) -> Vec<(&'static str, Seen)> {
+fn visit_while(
+    places: &Places,
+    ssh: impl Fn() -> Command + Send,
+    change: impl FnOnce(),
+) -> Vec<(&'static str, Seen)> {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let stop = &stop;
@@ -168,6 +219,15 @@ fn visit_while(places: &Places, change: impl FnOnce()) -> Vec<(&'static str, See
                 "commands",
                 scope.spawn(move || visit(stop, || places.command())),
             ),
+            ("SSH", scope.spawn(move || visit(stop, || works(ssh())))),
+            (
+                "DNS over UDP",
+                scope.spawn(move || visit(stop, || dns_by_udp(places.dns))),
+            ),
+            (
+                "DNS over TCP",
+                scope.spawn(move || visit(stop, || dns_by_tcp(places.dns))),
+            ),
         ];
         change();
         drop(guard);
@@ -179,10 +239,18 @@ fn visit_while(places: &Places, change: impl FnOnce()) -> Vec<(&'static str, See
 
 #[test]
 fn three_handovers_under_load_turn_nobody_away() {
-    let mut world = World::with(CONFIG);
+    let dns = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut world = World::with(&format!("{CONFIG}dns.listen = [\"{dns}\"]\n"));
     let app = "handover-shop";
-    let places = prepare(&world, app);
-    let seen = visit_while(&places, || {
+    let places = prepare(&world, app, dns);
+    let words = world.ssh_as("ada", &[], &["apps:list"]);
+    let words: Vec<_> = words.get_args().map(ToOwned::to_owned).collect();
+    let ssh = move || {
+        let mut ssh = Command::new("ssh");
+        ssh.args(&words);
+        ssh
+    };
+    let seen = visit_while(&places, ssh, || {
         for _ in 0..HANDOVERS {
             let slow = places.clone();
             // Longer than the handover takes: who began it ends it.

@@ -10,6 +10,7 @@
     reason = "tests fail by panicking, and drive programs one after the other"
 )]
 
+mod acme;
 mod binary;
 mod claim;
 mod client;
@@ -25,6 +26,7 @@ mod handover;
 mod kill;
 mod last_good;
 mod load;
+mod pebble;
 mod plugins;
 mod program;
 mod proxy;

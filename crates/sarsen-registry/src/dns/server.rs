@@ -1,7 +1,8 @@
 //! The sockets: UDP, and TCP for what does not fit there.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{self, IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// After a socket has failed.
 const PAUSE: Duration = Duration::from_millis(50);
 const LARGEST: usize = 65_535;
+/// At the end, who has just connected has so long to ask, and whoever asked others for an answer to hear it.
+const LAST_QUESTION: Duration = Duration::from_millis(500);
+const LAST_ANSWER: Duration = Duration::from_secs(3);
 /// UDP and TCP must share a port; one that is free for the first may be taken for the second.
 const TRIES: usize = 16;
 
@@ -60,6 +64,24 @@ impl DnsListener {
         }
     }
 
+    /// Sockets that are open already, at the same port; none that block.
+    pub fn from_sockets(udp: net::UdpSocket, tcp: net::TcpListener) -> io::Result<Self> {
+        let address = tcp.local_addr()?;
+        if udp.local_addr()? != address {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let (udp, tcp) = (UdpSocket::from_std(udp)?, TcpListener::from_std(tcp)?);
+        Ok(Self { udp, tcp, address })
+    }
+
+    /// The sockets once more: they stay open for as long as these do, and whoever answers there next answers what was
+    /// asked in between.
+    pub fn sockets(&self) -> io::Result<(net::UdpSocket, net::TcpListener)> {
+        let udp = self.udp.as_fd().try_clone_to_owned()?;
+        let tcp = self.tcp.as_fd().try_clone_to_owned()?;
+        Ok((udp.into(), tcp.into()))
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -92,7 +114,7 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 impl Dns {
-    /// Answers on a port until `shutdown`.
+    /// Answers on a port until `shutdown`, and then what was asked before.
     pub async fn serve(&self, listener: DnsListener, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let DnsListener { udp, tcp, address } = listener;
@@ -136,7 +158,10 @@ impl Dns {
                         }
                     };
                     let shutdown = shutdown.clone();
-                    tasks.spawn(async move { shutdown.run_until_cancelled(forwarding).await });
+                    let end = async move { after(&shutdown, LAST_ANSWER).await };
+                    tasks.spawn(async move {
+                        tokio::select! { () = forwarding => {}, () = end => {} }
+                    });
                 }
                 Verdict::Ignore => {}
             }
@@ -156,9 +181,11 @@ impl Dns {
                 Ok((stream, peer)) => {
                     let (dns, shutdown) = (self.clone(), shutdown.clone());
                     tasks.spawn(async move {
-                        let conversation = dns.converse(stream, peer.ip());
-                        let ended = shutdown.run_until_cancelled(conversation).await;
-                        if let Some(Err(error)) = ended {
+                        let ended = tokio::select! {
+                            ended = dns.converse(stream, peer.ip(), &shutdown) => ended,
+                            () = after(&shutdown, LAST_ANSWER) => Ok(()),
+                        };
+                        if let Err(error) = ended {
                             tracing::debug!(%error, "DNS over TCP");
                         }
                         drop(permit);
@@ -173,7 +200,12 @@ impl Dns {
     }
 
     /// One question after the other, until the other side has no more.
-    async fn converse(&self, mut stream: TcpStream, peer: IpAddr) -> io::Result<()> {
+    async fn converse(
+        &self,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        shutdown: &CancellationToken,
+    ) -> io::Result<()> {
         loop {
             let read = async {
                 let length = stream.read_u16().await?;
@@ -181,7 +213,11 @@ impl Dns {
                 stream.read_exact(&mut bytes).await?;
                 Ok::<_, io::Error>(bytes)
             };
-            let bytes = match timeout(SILENCE, read).await {
+            let read = tokio::select! {
+                read = timeout(SILENCE, read) => read,
+                () = after(shutdown, LAST_QUESTION) => return Ok(()),
+            };
+            let bytes = match read {
                 Ok(Ok(bytes)) => bytes,
                 Ok(Err(error)) if error.kind() == ErrorKind::UnexpectedEof => return Ok(()),
                 Ok(Err(error)) => return Err(error),
@@ -247,6 +283,11 @@ impl Dns {
         };
         asked.or_else(|| question.refuse(ResponseCode::ServFail))
     }
+}
+
+async fn after(shutdown: &CancellationToken, time: Duration) {
+    shutdown.cancelled().await;
+    sleep(time).await;
 }
 
 async fn send(socket: &UdpSocket, answer: &[u8], peer: SocketAddr) {

@@ -95,6 +95,36 @@ async fn running_commands_finish_and_idle_connections_do_not_wait() {
 }
 
 #[tokio::test]
+async fn who_is_logging_in_when_the_door_closes_is_still_served() {
+    let fixture = Fixture::start().await;
+    // Nobody waits for one who has asked for something already.
+    let done = fixture.client().await;
+    let channel = done.channel_open_session().await.unwrap();
+    channel.exec(true, "wait").await.unwrap();
+    eventually("it waits", || fixture.front.happened("start wait") == 1).await;
+    let client = fixture.client().await;
+    fixture.logins.close();
+    let closed = async { while TcpStream::connect(fixture.address).await.is_ok() {} };
+    timeout(LONG, closed).await.unwrap();
+    let mut settled = Box::pin(fixture.logins.settled());
+    assert!(
+        timeout(Duration::from_millis(100), &mut settled)
+            .await
+            .is_err()
+    );
+    let channel = client.channel_open_session().await.unwrap();
+    channel.exec(true, "hold").await.unwrap();
+    timeout(Duration::from_secs(2), settled).await.unwrap();
+    eventually("it is held", || fixture.front.happened("start hold") == 1).await;
+    fixture.front.release();
+    // Who has nothing to ask is not waited for either.
+    let fixture = Fixture::start().await;
+    let _idle = fixture.client().await;
+    fixture.logins.close();
+    timeout(LONG, fixture.logins.settled()).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_deadline_ends_what_is_left() {
     let fixture = Fixture::with(|settings| settings.drain = Duration::from_millis(200)).await;
     let mut ssh = fixture.ssh("wait").spawn().unwrap();

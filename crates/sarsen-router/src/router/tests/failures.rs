@@ -124,3 +124,44 @@ async fn an_early_answer_reaches_the_client_in_the_middle_of_its_upload() {
     let reply = wire.hear_response("").await;
     assert_eq!((reply.status(), reply.body.as_str()), (413, "big"));
 }
+
+#[tokio::test]
+async fn who_was_answered_early_may_ask_again_on_the_same_connection() {
+    let backend = Backend::start(|mut wire, _| async move {
+        while let Some(head) = wire.hear_head().await {
+            wire.answer(&head.start).await;
+            if head.start.starts_with("POST") {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let site = Site::in_front_of(&backend).await;
+    let mut wire = site.connect().await;
+    let chunk = format!("4000\n{}\n", "x".repeat(0x4000));
+    for (length, body) in [
+        ("Content-Length: 1000000", "x".repeat(1_000_000)),
+        (
+            "Transfer-Encoding: chunked",
+            format!("{}0\n\n", chunk.repeat(60)),
+        ),
+        // What nobody reads is no request either.
+        (
+            "Content-Length: 39",
+            "GET /other HTTP/1.1\nHost: app.test\n\n".to_owned(),
+        ),
+    ] {
+        wire.say(&format!(
+            "POST /early HTTP/1.1\nHost: app.test\n{length}\n\n"
+        ))
+        .await;
+        let answer = wire.hear_response("POST").await;
+        assert_eq!(answer.body, "POST /early HTTP/1.1");
+        assert_eq!(answer.header("connection"), None, "{length}");
+        wire.say(&body).await;
+        wire.say("GET /next HTTP/1.1\nHost: app.test\n\n").await;
+        let answer = wire.hear_response("GET").await;
+        assert_eq!(answer.body, "GET /next HTTP/1.1", "{length}");
+    }
+}

@@ -465,3 +465,36 @@ async fn a_preface_may_come_in_pieces_and_a_broken_one_is_a_bad_request() {
         .await;
     assert_eq!(wire.hear_response("PUT").await.body, "ok");
 }
+
+#[tokio::test]
+async fn who_is_answered_early_may_say_the_rest_to_nobody() {
+    let backend = Backend::start(|mut wire, _| async move {
+        wire.hear_head().await;
+        wire.answer("enough").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let site = Site::in_front_of(&backend).await;
+    let mut client = prior_knowledge(&site).await;
+    let mut silent = Vec::new();
+    for host in ["app.test", "other.test"] {
+        let (pieces, body) = piecemeal();
+        let mut request = to(Method::POST, "/", body);
+        *request.uri_mut() = format!("http://{host}/").parse().unwrap();
+        let response = client.send_request(request).await.unwrap();
+        let is_ours = response.status() == StatusCode::OK;
+        assert_eq!(is_ours, host == "app.test");
+        text(response).await;
+        // More than there is room for at first.
+        for _ in 0..16 {
+            let piece = Frame::data(vec![b'x'; 64 * 1024].into());
+            let sent = tokio::time::timeout(SOON, pieces.send(piece)).await;
+            assert!(sent.is_ok_and(|sent| sent.is_ok()), "{host}: no room");
+        }
+        silent.push(pieces);
+    }
+    // Whoever says no more is not waited for.
+    site.stop.cancel();
+    site.tasks.close();
+    tokio::time::timeout(SOON, site.tasks.wait()).await.unwrap();
+}
