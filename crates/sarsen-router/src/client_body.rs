@@ -10,7 +10,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::client_io::{FAREWELL, FAREWELL_SILENCE};
+use crate::client_io::{FAREWELL, FAREWELL_SILENCE, Seat};
+use crate::listener::Front;
 use crate::proxy::Peer;
 
 /// What a client may still send to nobody.
@@ -22,16 +23,25 @@ const FAREWELL_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct ClientBody {
     incoming: Option<Incoming>,
-    // Whose it is, until its end.
-    unheard: Option<Arc<Peer>>,
+    // Who listens to it, until its end.
+    unheard: Option<Listener>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    front: Arc<Front>,
+    seat: Arc<Seat>,
 }
 
 impl ClientBody {
-    pub(crate) fn new(incoming: Incoming, peer: &Arc<Peer>) -> Self {
+    pub(crate) fn new(incoming: Incoming, peer: &Peer) -> Self {
         let is_empty = incoming.is_end_stream();
         Self {
             incoming: Some(incoming),
-            unheard: (!is_empty).then(|| Arc::clone(peer)),
+            unheard: (!is_empty).then(|| Listener {
+                front: Arc::clone(&peer.front),
+                seat: Arc::clone(&peer.seat),
+            }),
         }
     }
 }
@@ -66,14 +76,15 @@ impl Body for ClientBody {
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        let (Some(peer), Some(incoming)) = (self.unheard.take(), self.incoming.take()) else {
+        let (Some(Listener { front, seat }), Some(incoming)) =
+            (self.unheard.take(), self.incoming.take())
+        else {
             return;
         };
         // At its end a runtime takes no more tasks.
         if incoming.is_end_stream() || Handle::try_current().is_err() {
             return;
         }
-        let (front, seat) = (Arc::clone(&peer.front), Arc::clone(&peer.seat));
         let lingering = seat.linger();
         front.tasks.clone().spawn(async move {
             let hearing = front.abort.run_until_cancelled(hear_out(incoming));

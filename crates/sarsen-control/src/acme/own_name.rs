@@ -179,20 +179,45 @@ impl Control {
         (folder.join("certificate.pem"), folder.join("key.pem"))
     }
 
+    /// Takes the certificate of the dashboard's name from where the last run left it, so that it is there with the first
+    /// routes. Whatever is wrong with it, the daemon starts.
+    pub fn recall_own_name(&self) {
+        if self.settings.dashboard_host.is_none() {
+            return;
+        }
+        let (certificate, key) = match &self.settings.dashboard_pair {
+            Some(pair) => pair.clone(),
+            None => self.own_files(),
+        };
+        if certificate.exists()
+            && let Err(failure) = self.take_pair(&certificate, &key)
+        {
+            tracing::warn!(error = %failure, "the dashboard's name has no certificate yet: {failure}");
+        }
+    }
+
     /// Shows the pair in these files from the next handshake on.
     async fn use_pair(&self, certificate: &Path, key: &Path) -> Outcome {
+        if self.take_pair(certificate, key)? {
+            return self.refresh_routes().await;
+        }
+        Ok(())
+    }
+
+    /// Reads the pair in these files; whether it is another one than before.
+    fn take_pair(&self, certificate: &Path, key: &Path) -> Outcome<bool> {
         let read = |path: &Path| {
             fs::read_to_string(path)
                 .map_err(|error| Failure::new(format!("Cannot read {}: {error}", path.display())))
         };
         let (chain, key) = (read(certificate)?, read(key)?);
         if self.own_certificate.is_from(&chain) {
-            return Ok(());
+            return Ok(false);
         }
         let pair = KeyPair::from_pem(&chain, &key);
         let pair = pair.map_err(|error| Failure::new(error.to_string()))?;
         self.own_certificate.put(pair, chain);
-        self.refresh_routes().await
+        Ok(true)
     }
 
     fn make_pair(&self, host: &Domain) -> Outcome {

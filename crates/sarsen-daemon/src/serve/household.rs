@@ -156,6 +156,7 @@ async fn start_behind(
             .await
             .ok();
     }
+    control.recall_own_name();
     if let Err(failure) = control.refresh_routes().await {
         bail!("cannot compute the routes: {failure}");
     }
