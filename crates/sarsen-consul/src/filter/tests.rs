@@ -1,5 +1,6 @@
 //! What filters let through.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::Filter;
@@ -144,5 +145,46 @@ fn what_cannot_be_read_is_told() {
         &long,
     ] {
         assert!(Filter::parse(filter).is_err(), "{filter}");
+    }
+}
+
+/// Texts that look like filters.
+fn texts() -> impl Strategy<Value = String> {
+    let words = [
+        "Node",
+        "Service.Meta",
+        ".version",
+        "[\"os\"]",
+        "==",
+        "!=",
+        "in",
+        "not",
+        "contains",
+        "is",
+        "empty",
+        "matches",
+        "and",
+        "or",
+        "(",
+        ")",
+        "`x`",
+        "\"1\"",
+        "-3",
+        "[",
+        "\\",
+        "é",
+    ];
+    let word = prop::sample::select(words.to_vec());
+    prop::collection::vec(word, 0..12).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_an_answer_or_a_complaint(text in prop_oneof![texts(), any::<String>()]) {
+        let negated = fits(&format!("not ({text})"));
+        match fits(&text) {
+            Ok(is_so) => prop_assert_eq!(negated, Ok(!is_so)),
+            Err(why) => prop_assert!(!why.is_empty()),
+        }
     }
 }
