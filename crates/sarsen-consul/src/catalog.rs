@@ -6,10 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use sarsen_registry::{
-    Catalog, CheckRegistration, CheckSpec, CheckStatus, Instance, Node, OtherChecks, Place, Probe,
-    Scope,
-};
+use sarsen_registry::{Catalog, CheckSpec, CheckStatus, Instance, Node, Place, Probe, Scope, Told};
 use serde_json::{Map, Value, json};
 
 use crate::agent;
@@ -237,40 +234,27 @@ pub(crate) async fn register(
         .iter()
         .map(|check| known_check(check, node.clone()))
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(name) = node
-        // One that nobody knows yet is made all the same.
-        && (!fields.flag("SkipNodeUpdate")? || !api.catalog().nodes().contains_key(&name))
-    {
-        let node = Node {
+    // One that nobody knows yet is made all the same.
+    let is_new = |name: &String| !api.catalog().nodes().contains_key(name);
+    let skips = fields.flag("SkipNodeUpdate")?;
+    let node = match node.filter(|name| !skips || is_new(name)) {
+        None => None,
+        Some(name) => Some(Node {
             name,
             id: fields.text("ID")?,
             address,
             tagged_addresses: fields.map("TaggedAddresses")?,
             attributes: fields.map("NodeMeta")?,
             ..Node::default()
-        };
-        api.registry().register_node(node).await?;
-    }
-    if let Some(service) = service {
-        let registry = api.registry();
-        registry
-            .register_external(service, Vec::new(), OtherChecks::Keep)
-            .await?;
-    }
-    for (check, status, output) in checks {
-        let place = check.place();
-        api.registry().register_check(check).await?;
-        let registry = api.registry();
-        registry.set_check_status(&place, status, &output).await?;
-    }
+        }),
+    };
+    let registry = api.registry();
+    registry.register_together(node, service, checks).await?;
     Ok(Json(true).into_response())
 }
 
 /// A check of which only the outcome is told.
-fn known_check(
-    fields: &Fields<'_>,
-    node: Option<String>,
-) -> Result<(CheckRegistration, CheckStatus, String), Fault> {
+fn known_check(fields: &Fields<'_>, node: Option<String>) -> Result<Told, Fault> {
     let (name, mut id) = (fields.text("Name")?, fields.text("CheckID")?);
     if id.is_empty() {
         id.clone_from(&name);
@@ -282,8 +266,11 @@ fn known_check(
         initial: status,
         ..CheckSpec::new(id, name, Probe::Set)
     };
-    let check = agent::registered(node, service, spec);
-    Ok((check, status, fields.text("Output")?))
+    Ok(Told {
+        check: agent::registered(node, service, spec),
+        status,
+        output: fields.text("Output")?,
+    })
 }
 
 /// PUT deregister

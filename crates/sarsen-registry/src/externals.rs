@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Instance, Mesh, Node, Place, Source, Weights};
-use crate::check::CheckSpec;
+use crate::check::{CheckSpec, CheckStatus};
 
 /// A service as somebody registers it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,17 @@ pub struct CheckRegistration {
     pub spec: CheckSpec,
     /// Through which door it came.
     pub registrant: String,
+}
+
+/// A check as somebody registers it who knows what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// What it is: one that stays as it is set.
+    pub check: CheckRegistration,
+    /// What it says.
+    pub status: CheckStatus,
+    /// Why.
+    pub output: String,
 }
 
 /// What becomes of the checks that a service has when it is registered again.

@@ -29,7 +29,7 @@ pub use backend::{
 pub use catalog::{Catalog, Instance, Mesh, Node, Place, Scope, Source, Weights};
 pub use check::{Check, CheckSpec, CheckStatus, HttpProbe, Probe};
 pub use dns::{Dns, DnsError, DnsListener, DnsSettings, Upstreams, fallbacks};
-pub use externals::{CheckRegistration, OtherChecks, Registration};
+pub use externals::{CheckRegistration, OtherChecks, Registration, Told};
 pub use ledger::Deregister;
 pub use registry::{Registry, RegistryError, RegistrySettings};
 pub use rules::{Host, Reach, Rules, Whose, duration};

@@ -168,6 +168,52 @@ async fn a_service_on_a_node_that_nobody_knows_makes_the_node() {
 }
 
 #[tokio::test]
+async fn a_registration_is_one_change_or_none() {
+    let world = World::new().await;
+    let before = world.get("/v1/catalog/nodes").await.index();
+    let mut entry = json!({
+        "Node": "far", "Address": "10.0.0.1", "Service": {"Service": "web", "Port": 80},
+        "Checks": [
+            {"CheckID": "disk", "Status": "passing", "Output": "half full"},
+            {"CheckID": "alive", "Status": "warning", "ServiceID": "web"},
+            {"CheckID": "lost", "Status": "passing", "ServiceID": "nowhere"},
+        ],
+    });
+    let refused = world.put("/v1/catalog/register", entry.to_string()).await;
+    assert_eq!(refused.status, 500, "{refused:?}");
+    let nodes = world.get("/v1/catalog/nodes").await;
+    assert_eq!(
+        (nodes.index(), nodes.json().as_array().unwrap().len()),
+        (before, 1)
+    );
+    entry["Checks"].as_array_mut().unwrap().pop();
+    put(&world, "/v1/catalog/register", entry.clone()).await;
+    assert_eq!(world.get("/v1/catalog/nodes").await.index(), before + 1);
+    let checks = world.get("/v1/health/node/far").await.json();
+    for (place, status, output) in [(0, "warning", ""), (1, "passing", "half full")] {
+        let check = &checks[place];
+        assert_eq!(
+            (&check["Status"], &check["Output"]),
+            (&json!(status), &json!(output))
+        );
+        assert_eq!(check["CreateIndex"], before + 1);
+    }
+    put(&world, "/v1/catalog/register", entry.clone()).await;
+    assert_eq!(
+        world.get("/v1/catalog/nodes").await.index(),
+        before + 1,
+        "nothing is new"
+    );
+    entry["Checks"][0]["Status"] = json!("critical");
+    put(&world, "/v1/catalog/register", entry).await;
+    let worst = world.get("/v1/health/state/critical").await.json();
+    assert_eq!(
+        (&worst[0]["CheckID"], worst.as_array().unwrap().len()),
+        (&json!("disk"), 1)
+    );
+}
+
+#[tokio::test]
 async fn what_nobody_changed_has_an_index_all_the_same() {
     let world = World::new().await;
     let nodes = world.get("/v1/catalog/nodes").await;

@@ -2,7 +2,7 @@
 
 use crate::catalog::{Node, Place, Source};
 use crate::check::{CheckStatus, Probe};
-use crate::externals::{CheckRegistration, Entry, Key, OtherChecks, Registration, Spot};
+use crate::externals::{CheckRegistration, Entry, Key, OtherChecks, Registration, Spot, Told};
 use crate::{Registry, RegistryError};
 
 /// Ids and names longer than this are nobody's.
@@ -33,6 +33,38 @@ impl Registry {
         let mut entries = vec![Entry::Service(service)];
         entries.extend(checks.into_iter().map(Entry::Check));
         self.enter(entries, dropped).await
+    }
+
+    /// Registers a node, a service on it and checks of either, of which it is told what they say: all of it, or nothing.
+    pub async fn register_together(
+        &self,
+        node: Option<Node>,
+        service: Option<Registration>,
+        checks: Vec<Told>,
+    ) -> Result<(), RegistryError> {
+        let mut entries = Vec::new();
+        if let Some(node) = node {
+            sane("node name", &node.name)?;
+            entries.push(Entry::Node(node));
+        }
+        let place = service.as_ref().map(Registration::place);
+        if let Some(service) = service {
+            sane("service id", &service.id)?;
+            sane("service name", &service.name)?;
+            self.refuse_container(&service.place())?;
+            entries.push(Entry::Service(service));
+        }
+        for told in &checks {
+            sane("check id", &told.check.spec.id)?;
+            self.refuse_foreign_check(&told.check)?;
+            let of = told.check.service_place();
+            if let Some(of) = of.filter(|of| Some(of) != place.as_ref())
+                && self.catalog().instance(&of).is_none()
+            {
+                return Err(RegistryError::NoSuchService(of.id));
+            }
+        }
+        self.enter_told(entries, checks, Vec::new()).await
     }
 
     /// Forgets a service that somebody registered, and its checks. False when nobody did.

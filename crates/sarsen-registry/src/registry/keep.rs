@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Place;
 use crate::check::CheckStatus;
-use crate::externals::{Entry, Key, Kind};
+use crate::externals::{Entry, Key, Kind, Told};
 use crate::{Registry, RegistryError};
 
 /// A registration as it is written down.
@@ -28,6 +28,16 @@ impl Registry {
         entries: Vec<Entry>,
         gone: Vec<Key>,
     ) -> Result<(), RegistryError> {
+        self.enter_told(entries, Vec::new(), gone).await
+    }
+
+    /// The same, with checks of which it is told what they say.
+    pub(super) async fn enter_told(
+        &self,
+        entries: Vec<Entry>,
+        told: Vec<Told>,
+        gone: Vec<Key>,
+    ) -> Result<(), RegistryError> {
         let _turn = self.shared.keeping.lock().await;
         if let Some(store) = &self.shared.store {
             let gone: Vec<_> = gone.iter().map(stored_key).collect();
@@ -36,6 +46,11 @@ impl Registry {
                 let key = stored_key(&entry.key());
                 let (status, output) = self.said_of(entry);
                 kept.push((key, written(entry, status, output)?));
+            }
+            for told in &told {
+                let entry = Entry::Check(told.check.clone());
+                let text = written(&entry, Some(told.status), told.output.clone())?;
+                kept.push((stored_key(&entry.key()), text));
             }
             let stored = store.registrations().change(&kept, &gone).await;
             stored.map_err(not_kept)?;
@@ -51,6 +66,12 @@ impl Registry {
                 let key = entry.key();
                 spots.extend(book.externals.spot_of(&key));
                 book.externals.enter(entry);
+                spots.extend(book.externals.spot_of(&key));
+            }
+            for told in told {
+                let key = Key::of_check(&told.check.place());
+                spots.extend(book.externals.spot_of(&key));
+                book.restore(told.check, told.status, &told.output);
                 spots.extend(book.externals.spot_of(&key));
             }
             spots
