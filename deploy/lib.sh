@@ -73,6 +73,22 @@ need_consul() {
   from_bullseye "$cache" consul
 }
 
+# need_moto: finds moto, an S3 server for tests, or installs it into SARSEN_CACHE_DIR. Where that fails, tests that want it
+# say that they were skipped.
+need_moto() {
+  local cache=${SARSEN_CACHE_DIR:-/var/cache/sarsen}/moto
+  if command -v moto_server >/dev/null; then return; fi
+  export SARSEN_MOTO_SERVER=$cache/bin/moto_server
+  if [[ -x $SARSEN_MOTO_SERVER ]]; then return; fi
+  need_packages python3-venv
+  step 'Installing moto'
+  rm -rf "$cache"
+  if ! { python3 -m venv "$cache" && "$cache/bin/pip" install --quiet 'moto[s3,server]==5.2.5'; } >/dev/null 2>&1 </dev/null; then
+    rm -rf "$cache"
+    note 'pip could not install it'
+  fi
+}
+
 docker_answers() { timeout 20 docker info >/dev/null 2>&1; }
 
 # need_docker PIDFILE: starts the engine when nobody answers. When it was started as a process of ours, and not as a

@@ -38,7 +38,7 @@ use crate::drains::Drains;
 use crate::failure::{Failure, Outcome};
 use crate::lock::Locks;
 use crate::output::Out;
-use crate::plugins::{self, Foreign, Identity, Tracing};
+use crate::plugins::{self, Errands, Foreign, Identity, Tracing};
 use crate::routes::{RouterPorts, Turns};
 use crate::session::{Actor, Front, HookCall, Io, Request};
 use crate::table::{self, Call, Command};
@@ -151,6 +151,8 @@ pub struct Control {
     /// Rings when containers wait to be drained and stopped.
     pub(crate) retirements: Arc<Notify>,
     pub(crate) addons: Addons,
+    /// Whom commands of plugins act for.
+    pub(crate) errands: Arc<Errands>,
     pub(crate) cron: Arc<CronState>,
     pub(crate) outputs: Outputs,
     pub(crate) drains: Arc<Drains>,
@@ -204,6 +206,7 @@ impl Control {
             meter: Arc::default(),
             trends: Arc::default(),
             retirements: Arc::default(),
+            errands: Arc::default(),
             cron: Arc::new(CronState::new()),
             outputs,
             drains: Arc::default(),
@@ -227,16 +230,10 @@ impl Control {
 
     async fn execute(&self, mut request: Request, io: Io) -> u8 {
         let mut out = Out::new(io.stdout, io.stderr);
-        self.look_up_rights(&mut request.actor).await;
-        let mut words = match Globals::take(&request.argv) {
+        let mut words = match self.understand(&mut request, &mut out).await {
             Ok(words) => words,
             Err(failure) => return say(&mut out, &failure).await,
         };
-        words.inherit(&request.variables);
-        out.quiet = words.quiet;
-        if words.rest.is_empty() {
-            words.rest.push("help".to_owned());
-        }
         let identity = Identity::of(&request.actor, &request.variables);
         let asked = self.let_in(&identity, &words.rest, &mut out, &io.gone);
         if let Err(failure) = asked.await {
@@ -286,6 +283,25 @@ impl Control {
         self.perform_and_audit(call, words.tracing).await
     }
 
+    /// Who says what: a script of a plugin may act for somebody else than is at the door.
+    async fn understand(&self, request: &mut Request, out: &mut Out) -> Outcome<Globals> {
+        if let (Actor::Local { .. }, Some(token)) = (
+            &request.actor,
+            request.variables.get(sarsen_plugins::WITHIN),
+        ) && let Some(sender) = self.errands.actor(token)?
+        {
+            request.actor = sender;
+        }
+        self.look_up_rights(&mut request.actor).await;
+        let mut words = Globals::take(&request.argv)?;
+        words.inherit(&request.variables);
+        out.quiet = words.quiet;
+        if words.rest.is_empty() {
+            words.rest.push("help".to_owned());
+        }
+        Ok(words)
+    }
+
     /// What the caller asks for, or what holds for everybody.
     async fn tracing(&self, asked: Tracing) -> Tracing {
         match asked == Tracing::On || self.is_traced().await {
@@ -329,7 +345,7 @@ impl Control {
     async fn help(&self, words: &[String], out: &mut Out) -> Option<Outcome> {
         let (name, arguments) = words.split_first()?;
         let topic = help::topic(name, arguments)?;
-        let shown = help::show(out, &topic).await;
+        let shown = help::show(out, &topic, &self.replaced()).await;
         let of_all = name == "help" && arguments.iter().all(|word| word.starts_with('-'));
         if shown.is_ok() && of_all {
             let everything = arguments.iter().any(|word| word == "--all");
@@ -394,6 +410,13 @@ impl Control {
             return None;
         }
         table::find(name)
+    }
+
+    /// Addons whose place a plugin has taken.
+    pub(crate) fn replaced(&self) -> BTreeSet<String> {
+        let names = self.addons.catalog.iter();
+        let names = names.map(|addon| addon.name.to_string());
+        names.filter(|name| self.plugins.is_enabled(name)).collect()
     }
 
     /// A command that is none of ours may be a plugin's.

@@ -112,9 +112,16 @@ impl Control {
         }
         self.refresh_routes().await?;
         drop(lock);
-        for trigger in [Trigger::PostAppRenameSetup, Trigger::PostAppRename] {
-            self.tell_plugins_about(trigger, &[old.as_str(), new.as_str()])
-                .await;
+        let names = [old.as_str(), new.as_str()];
+        // As in Dokku the app of the old name is gone then, and plugins let go of it.
+        let gone = [old.as_str(), "latest"];
+        for (trigger, args) in [
+            (Trigger::PostAppRenameSetup, &names),
+            (Trigger::PreDelete, &gone),
+            (Trigger::PostDelete, &gone),
+            (Trigger::PostAppRename, &names),
+        ] {
+            self.tell_plugins_about(trigger, args).await;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Where plugins come in: triggers at the ends of stages and of an app's life, commands that none of ours is, help.
 
 pub(crate) mod answers;
+mod errands;
 mod gate;
 mod identity;
 mod moments;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use sarsen_plugins::{
     Call as Script, Detail, Dispatch, Exit, Output, PluginError, Run, Stdin, Streams, Trigger,
-    TriggerReport,
+    TriggerReport, WITHIN,
 };
 use sarsen_store::{NewEvent, PluginRun, Scope};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +28,7 @@ use crate::pipeline::Job;
 use crate::session::Actor;
 use crate::table;
 
+pub(crate) use self::errands::Errands;
 pub(crate) use self::identity::Identity;
 
 /// A plugin that takes longer to say what its commands are is left out of help.
@@ -132,6 +134,8 @@ impl Control {
         } = foreign;
         let words = authorise(actor, Action::Host, words)?;
         env.extend(identity.env());
+        let errand = self.errands.begin(actor);
+        env.extend(errand.map(|token| (WITHIN.to_owned(), token)));
         let mut lent = Lent::of(out);
         lent.tracing = tracing;
         let call = Script {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sarsen_domain::AppName;
+use sarsen_plugins::Trigger;
 use sarsen_store::{Instance, InstanceState};
 use tokio_util::sync::CancellationToken;
 
@@ -106,6 +107,9 @@ impl Control {
                 .retire(std::slice::from_ref(container), grace)
                 .await;
             if let Some(unfinished) = left.into_iter().next() {
+                let told = [instance.app.as_str(), container.as_str()];
+                self.tell_plugins_about(Trigger::RetireContainerFailed, &told)
+                    .await;
                 return Err(unfinished.error.into());
             }
         }

@@ -133,6 +133,8 @@ pub const ANSWERED: &[&str] = &[
     "builder-get-property",
     "certs-exists",
     "certs-get",
+    "certs-remove",
+    "certs-set",
     "checks-get-property",
     "config-export",
     "config-get",
@@ -231,6 +233,26 @@ mod tests {
         }
         assert!(!core.join("available/docker-options/functions").exists());
         assert!(is_core("common") && !is_core("redis"));
+    }
+
+    #[test]
+    fn the_docs_tell_of_every_trigger() {
+        let text = include_str!("../../../docs/triggers.md");
+        let sections: Vec<_> = text.split("\n## ").collect();
+        let part = |title: &str| sections.iter().find(|part| part.starts_with(title)).unwrap();
+        let names = |title| {
+            let quoted = part(title).split('`').skip(1).step_by(2);
+            quoted.filter(|name| !name.contains(' ')).collect::<Vec<_>>()
+        };
+        let (fire, answered) = (names("These fire"), names("These are answered"));
+        let silent = names("These do not fire");
+        for name in crate::name::Trigger::NAMES {
+            assert!(fire.contains(name) && !silent.contains(name), "{name}");
+        }
+        for name in ANSWERED {
+            assert!(answered.contains(name) || fire.contains(name), "{name}");
+            assert!(!silent.contains(name), "{name}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 const LABELS: &str = "--label=org.label-schema.schema-version=1.0 --label=org.label-schema.vendor=dokku --label=dokku";
 
 const SUDO: &str = include_str!("../../../plugins/core/tools/sudo");
+const CHOWN: &str = include_str!("../../../plugins/core/tools/chown");
+/// The user that scripts give files to.
+const DOKKU: &str = "dokku";
 
 /// Says of a program that a script of a plugin started it.
 pub const WITHIN: &str = "SARSEN_WITHIN_PLUGIN";
@@ -121,20 +124,28 @@ fn make(tools: &Path, binary: &Path) -> io::Result<()> {
         symlink(binary, &beside)?;
         fs::rename(&beside, tools.join(name))?;
     }
-    if !SYSTEM_PATH
-        .split(':')
-        .any(|folder| Path::new(folder).join("sudo").is_file())
-    {
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o755)
-            .open(&beside)?;
-        file.write_all(SUDO.as_bytes())?;
-        drop(file);
-        fs::rename(&beside, tools.join("sudo"))?;
+    let mut folders = SYSTEM_PATH.split(':');
+    let has_sudo = folders.any(|folder| Path::new(folder).join("sudo").is_file());
+    let has_user = User::from_name(DOKKU).is_ok_and(|user| user.is_some());
+    for (name, text, is_needed) in [("sudo", SUDO, !has_sudo), ("chown", CHOWN, !has_user)] {
+        remove(&beside)?;
+        if is_needed {
+            write_script(&beside, text)?;
+            fs::rename(&beside, tools.join(name))?;
+        } else {
+            remove(&tools.join(name))?;
+        }
     }
     Ok(())
+}
+
+fn write_script(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o755)
+        .open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Folders of the host that `install` scripts write into. A host without sudo or cron does not have them.

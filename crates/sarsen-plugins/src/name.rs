@@ -80,6 +80,8 @@ triggers! {
     CronEntries = "cron-entries",
     /// Nothing: packages of the host are to be installed
     Dependencies = "dependencies",
+    /// APP SOURCE METADATA
+    DeploySourceSet = "deploy-source-set",
     /// APP IMAGE_SOURCE_TYPE; prints flags
     DockerArgsBuild = "docker-args-build",
     /// APP IMAGE_TAG PROC INDEX; prints flags
@@ -132,6 +134,8 @@ triggers! {
     PostExtract = "post-extract",
     /// APP ACTION
     PostProxyPortsUpdate = "post-proxy-ports-update",
+    /// SERVER USER; the password is in `DOCKER_REGISTRY_PASS`
+    PostRegistryLogin = "post-registry-login",
     /// BUILDER_TYPE APP IMAGE
     PostReleaseBuilder = "post-release-builder",
     /// APP VALUE
@@ -172,6 +176,8 @@ triggers! {
     Report = "report",
     /// APP PROC
     SchedulerPostDeployProcess = "scheduler-post-deploy-process",
+    /// APP CONTAINER_ID
+    RetireContainerFailed = "retire-container-failed",
     /// SCHEDULER APP CONTAINER_ID EXIT_CODE
     SchedulerPostRun = "scheduler-post-run",
     /// PLUGIN

@@ -66,6 +66,8 @@ fn command(trigger: &str, words: &[String]) -> Option<Vec<String>> {
         "app-destroy" => ("apps:destroy", &["--force"]),
         "app-exists" => ("apps:exists", &[]),
         "app-restart" | "deploy" | "release-and-deploy" => ("ps:restart", &[]),
+        "certs-remove" => ("certs:remove", &[]),
+        "certs-set" => ("certs:add", &[]),
         "config-get" => ("config:get", &[]),
         "config-get-global" => ("config:get", &["--global"]),
         "config-set" => ("config:set", &[]),

@@ -28,6 +28,7 @@ pub(crate) struct Identity {
 impl Identity {
     /// What is passed on counts only when a script of ours passes it.
     pub(crate) fn of(actor: &Actor, variables: &BTreeMap<String, String>) -> Self {
+        let within = variables.contains_key(WITHIN);
         match actor {
             Actor::Key {
                 name, fingerprint, ..
@@ -35,7 +36,7 @@ impl Identity {
                 user: SSH_USER.to_owned(),
                 name: name.to_string(),
                 fingerprint: Some(fingerprint.clone()),
-                within: false,
+                within,
             },
             Actor::Web(web) => Self {
                 user: match &web.fingerprint {
@@ -47,10 +48,9 @@ impl Identity {
                     None => NO_KEY.to_owned(),
                 },
                 fingerprint: web.fingerprint.clone(),
-                within: false,
+                within,
             },
             Actor::Local { user } => {
-                let within = variables.contains_key(WITHIN);
                 let passed = |name| variables.get(name).filter(|_| within).cloned();
                 Self {
                     user: passed("SSH_USER").unwrap_or_else(|| user.clone()),

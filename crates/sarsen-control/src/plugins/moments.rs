@@ -117,13 +117,24 @@ impl Control {
     }
 
     /// Fires a trigger for who gave the command, and shows what scripts print.
-    pub(crate) async fn fire_for(&self, call: &mut Call, (trigger, args): Moment) -> Outcome {
+    pub(crate) async fn fire_for(&self, call: &mut Call, moment: Moment) -> Outcome {
+        self.fire_with(call, moment, Vec::new()).await
+    }
+
+    /// The same with more variables.
+    pub(crate) async fn fire_with(
+        &self,
+        call: &mut Call,
+        (trigger, args): Moment,
+        variables: Vec<(String, String)>,
+    ) -> Outcome {
         let words: Vec<_> = args.iter().map(String::as_str).collect();
         self.note_trigger(&trigger, &words).await;
         if !self.plugins.implements(&trigger) {
             return Ok(());
         }
-        let (env, gone) = (call.identity.env(), call.gone.clone());
+        let (mut env, gone) = (call.identity.env(), call.gone.clone());
+        env.extend(variables);
         let mut lent = Lent::of(&mut call.out);
         // Git speaks its own language on both streams.
         let output = if call.command.name.starts_with("git-") {

@@ -3,6 +3,7 @@
 use std::future::{Ready, ready};
 
 use sarsen_domain::{AppName, Invalid};
+use sarsen_plugins::Trigger;
 use sarsen_store::{Locked, Scope};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -147,6 +148,10 @@ pub(crate) async fn set_deploy_source(
     ] {
         properties.set(&scope, CONCERN.plugin, key, value).await?;
     }
+    let told = [app.as_str(), source, metadata];
+    control
+        .tell_plugins_about(Trigger::DeploySourceSet, &told)
+        .await;
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! `help`, `NOUN:help` and `version`.
 
+use std::collections::BTreeSet;
+
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Out, columns};
@@ -50,13 +52,13 @@ pub(crate) fn topic(name: &str, arguments: &[String]) -> Option<Topic> {
     })
 }
 
-/// Prints the help asked for.
-pub(crate) async fn show(out: &mut Out, topic: &Topic) -> Outcome {
+/// Prints the help asked for. Families that are hidden are somebody else's to tell of.
+pub(crate) async fn show(out: &mut Out, topic: &Topic, hidden: &BTreeSet<String>) -> Outcome {
     let Some(noun) = &topic.noun else {
         return if topic.all {
-            everything(out).await
+            everything(out, hidden).await
         } else {
-            overview(out).await
+            overview(out, hidden).await
         };
     };
     let exact = table::find(noun).filter(|_| noun.contains(':'));
@@ -90,7 +92,7 @@ pub(crate) async fn show(out: &mut Out, topic: &Topic) -> Outcome {
 }
 
 /// One line for each noun.
-pub(crate) async fn overview(out: &mut Out) -> Outcome {
+async fn overview(out: &mut Out, hidden: &BTreeSet<String>) -> Outcome {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for command in table::commands() {
         let noun = noun_of(command.name);
@@ -98,7 +100,7 @@ pub(crate) async fn overview(out: &mut Out) -> Outcome {
             .iter()
             .any(|row| row.first().is_some_and(|cell| cell.trim() == noun));
         // What git says over ssh is nothing to type.
-        if !known && !noun.starts_with("git-") {
+        if !known && !noun.starts_with("git-") && !hidden.contains(noun) {
             rows.push(vec![format!("    {noun}"), about(noun)]);
         }
     }
@@ -111,8 +113,10 @@ pub(crate) async fn overview(out: &mut Out) -> Outcome {
     out.bytes(text.as_bytes()).await
 }
 
-async fn everything(out: &mut Out) -> Outcome {
-    let all: Vec<&Command> = table::commands().collect();
+async fn everything(out: &mut Out, hidden: &BTreeSet<String>) -> Outcome {
+    let all: Vec<&Command> = table::commands()
+        .filter(|command| !hidden.contains(noun_of(command.name)))
+        .collect();
     out.bytes(
         format!(
             "Usage: dokku COMMAND [command-specific-options]\n\nCommands:\n\n{}",
@@ -178,8 +182,8 @@ fn siblings(noun: &str) -> String {
     verbs.join(", ")
 }
 
-async fn help(_: &Control, call: &mut Call) -> Outcome {
-    overview(&mut call.out).await
+async fn help(control: &Control, call: &mut Call) -> Outcome {
+    overview(&mut call.out, &control.replaced()).await
 }
 
 async fn version(_: &Control, call: &mut Call) -> Outcome {

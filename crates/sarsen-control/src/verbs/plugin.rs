@@ -25,7 +25,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     verb!(
         "plugin:ask",
         "<trigger> [<argument...>]",
-        Keys,
+        Host,
         "Answers a trigger that plugins fire, as far as it is not plugins that answer it",
         answers::answer
     ),
@@ -111,9 +111,9 @@ fn installed(control: &Control, call: &mut Call) -> Ready<Outcome> {
 }
 
 /// A noun alone asks what it can do.
-async fn overview(_: &Control, call: &mut Call) -> Outcome {
+async fn overview(control: &Control, call: &mut Call) -> Outcome {
     match help::topic("plugin:help", &[]) {
-        Some(topic) => help::show(&mut call.out, &topic).await,
+        Some(topic) => help::show(&mut call.out, &topic, &control.replaced()).await,
         None => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use sarsen_domain::{AppName, ImageRef, Invalid, Progress, Release, Secret};
+use sarsen_plugins::Trigger;
 use sarsen_runtime::RegistryLogin;
 use sarsen_store::StoredLogin;
 use tokio::io::AsyncReadExt;
@@ -181,6 +182,13 @@ async fn login(control: &Control, call: &mut Call) -> Outcome {
         Failure::new(format!("{} did not take the login: {error}", login.server))
     })?;
     control.store.registry_logins().set(&scope, &login).await?;
+    let told = vec![login.server.clone(), login.username.clone()];
+    let password = login.password.expose().clone();
+    let variables = vec![("DOCKER_REGISTRY_PASS".to_owned(), password)];
+    let moment = (Trigger::PostRegistryLogin, told);
+    if let Err(failure) = control.fire_with(call, moment, variables).await {
+        call.out.warn(&failure.message).await?;
+    }
     call.out
         .title(&format!("Logged in to {}", login.server))
         .await

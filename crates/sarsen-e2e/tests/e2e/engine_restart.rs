@@ -13,6 +13,7 @@ use crate::program::{Running, eventually_within, run};
 use crate::world::World;
 
 const BASE: &str = "sarsen/base:bookworm";
+const REDIS: &str = "redis:7";
 
 /// An engine beside the machine's.
 struct OwnEngine {
@@ -142,7 +143,14 @@ fn ip(words: &[&str]) {
 fn apps_come_back_with_the_engine() {
     let mut engine = OwnEngine::start();
     engine.load(BASE);
+    engine.load(REDIS);
     let world = World::on(engine.client(), "");
+    let redis = |words: &str| {
+        let said = world.local(&["redis:connect", "engine-cache"], words.as_bytes());
+        said.all()
+    };
+    world.ssh(&["redis:create", "engine-cache"]).succeeded();
+    assert!(redis("SET greeting hello\n").contains("OK"));
     for app in ["engine-shop", "engine-stopped"] {
         world.folder(app, "hello");
         world.push(app).succeeded();
@@ -173,6 +181,11 @@ fn apps_come_back_with_the_engine() {
         begun.elapsed().as_secs_f64()
     );
     world.settles_on("engine-shop", &["engine-shop.web.1", "engine-shop.web.2"]);
+    // So does the service, with its data.
+    eventually_within(Duration::from_secs(60), || {
+        let said = redis("GET greeting\n");
+        said.contains("hello").then_some(()).ok_or(said)
+    });
     // Who was stopped stays so.
     assert_eq!(world.get("engine-stopped", "/").unwrap().status, 503);
     assert!(world.containers("engine-stopped").is_empty());
@@ -183,5 +196,8 @@ fn apps_come_back_with_the_engine() {
         world.get("engine-shop", "/").unwrap().body,
         "hello from two\n"
     );
+    world
+        .ssh(&["redis:destroy", "--force", "engine-cache"])
+        .succeeded();
     drop(world);
 }

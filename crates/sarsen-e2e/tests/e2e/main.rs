@@ -11,6 +11,7 @@
 )]
 
 mod acme;
+mod backups;
 mod binary;
 mod claim;
 mod client;
@@ -33,6 +34,7 @@ mod proxy;
 mod registrator;
 mod registry;
 mod rollback;
+mod s3;
 mod script;
 mod scripts;
 mod sshd;

@@ -20,6 +20,11 @@ macro_rules! scripts {
 
 scripts! {
     access_log
+    addon_mariadb
+    addon_memcached
+    addon_postgres
+    addon_rabbitmq
+    addon_redis
     app_json
     apps
     archive

@@ -118,6 +118,19 @@ impl World {
         run(self.local_command(words), stdin)
     }
 
+    /// The same with standard output in a file, byte by byte.
+    pub(crate) fn local_to(&self, words: &[&str], file: &Path) -> Ended {
+        let mut command = Command::new("bash");
+        // The words are arguments; only the redirection is the shell's.
+        command
+            .args(["-c", "exec \"$@\" >\"$FILE\"", "bash"])
+            .arg(self.daemon.binary())
+            .args(words)
+            .env("SARSEN_SOCKET", &self.daemon.socket)
+            .env("FILE", file);
+        run(command, b"")
+    }
+
     pub(crate) fn local_command(&self, words: &[&str]) -> Command {
         let mut sarsen = Command::new(self.daemon.binary());
         sarsen.args(words).env("SARSEN_SOCKET", &self.daemon.socket);
