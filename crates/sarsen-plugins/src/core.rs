@@ -239,10 +239,17 @@ mod tests {
     fn the_docs_tell_of_every_trigger() {
         let text = include_str!("../../../docs/triggers.md");
         let sections: Vec<_> = text.split("\n## ").collect();
-        let part = |title: &str| sections.iter().find(|part| part.starts_with(title)).unwrap();
+        let part = |title: &str| {
+            sections
+                .iter()
+                .find(|part| part.starts_with(title))
+                .unwrap()
+        };
         let names = |title| {
             let quoted = part(title).split('`').skip(1).step_by(2);
-            quoted.filter(|name| !name.contains(' ')).collect::<Vec<_>>()
+            quoted
+                .filter(|name| !name.contains(' '))
+                .collect::<Vec<_>>()
         };
         let (fire, answered) = (names("These fire"), names("These are answered"));
         let silent = names("These do not fire");

@@ -74,7 +74,10 @@ fn backs_up_by_the_clock(world: &World, storage: &Storage) {
     let ssh = |words: &[&str]| world.ssh(words).succeeded().all();
     // An empty service is quicker to back up.
     world
-        .local(&["redis:connect", "e2es3"], b"FLUSHALL\nSET greeting hello\n")
+        .local(
+            &["redis:connect", "e2es3"],
+            b"FLUSHALL\nSET greeting hello\n",
+        )
         .succeeded();
     world
         .local(
@@ -82,10 +85,23 @@ fn backs_up_by_the_clock(world: &World, storage: &Storage) {
             b"correct horse battery\n",
         )
         .succeeded();
-    ssh(&["redis:set", "e2es3", "backup-verify-schedule", "'* * * * *'"]);
-    ssh(&["redis:backup-schedule", "e2es3", "'* * * * *'", "e2e-bucket/minutely"]);
+    ssh(&[
+        "redis:set",
+        "e2es3",
+        "backup-verify-schedule",
+        "'* * * * *'",
+    ]);
+    ssh(&[
+        "redis:backup-schedule",
+        "e2es3",
+        "'* * * * *'",
+        "e2e-bucket/minutely",
+    ]);
     let shown = ssh(&["redis:backup-schedule-cat", "e2es3"]);
-    assert!(shown.contains("* * * * *") && shown.contains("e2e-bucket/minutely"), "{shown}");
+    assert!(
+        shown.contains("* * * * *") && shown.contains("e2e-bucket/minutely"),
+        "{shown}"
+    );
     eventually_within(Duration::from_secs(150), || {
         let listed = storage.ask("e2e-bucket?list-type=2");
         // The newest one is tried, wherever it is.
@@ -97,7 +113,9 @@ fn backs_up_by_the_clock(world: &World, storage: &Storage) {
         let good = |line: &str| {
             line.contains("minutely") && !line.contains("never") && !line.contains("failed")
         };
-        (here && tried.lines().any(good)).then_some(()).ok_or_else(|| format!("{listed}\n{tried}"))
+        (here && tried.lines().any(good))
+            .then_some(())
+            .ok_or_else(|| format!("{listed}\n{tried}"))
     });
     ssh(&["redis:backup-unschedule", "e2es3"]);
 }

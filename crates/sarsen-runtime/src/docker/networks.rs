@@ -1,6 +1,7 @@
 //! Networks between containers.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::models::{
@@ -16,6 +17,10 @@ use super::DockerRuntime;
 use super::error::{engine_error, gone_is_fine};
 use super::read::date;
 use crate::{NetworkInfo, Result, RuntimeError};
+
+/// How often, and after which pause, a network is tried that a container is about to leave.
+const LEAVING_TRIES: u32 = 100;
+const LEAVING_PAUSE: Duration = Duration::from_millis(100);
 
 impl DockerRuntime {
     pub(super) async fn create_network(
@@ -54,15 +59,16 @@ impl DockerRuntime {
 
     pub(super) async fn delete_network(&self, name: &str) -> Result<()> {
         let client = self.client().await?;
-        for container in containers_on(&client, name).await? {
-            let request = NetworkDisconnectRequest {
-                container,
-                force: Some(true),
-            };
-            let left = client.disconnect_network(name, request).await;
-            gone_is_fine(left.map_err(engine_error))?;
+        let mut tries = 0;
+        loop {
+            match empty_and_remove(&client, name).await {
+                Err(error) if tries < LEAVING_TRIES && is_being_left(&error) => {
+                    tries += 1;
+                    tokio::time::sleep(LEAVING_PAUSE).await;
+                }
+                ended => return ended,
+            }
         }
-        gone_is_fine(client.remove_network(name).await.map_err(engine_error))
     }
 
     pub(super) async fn join_network(
@@ -84,6 +90,26 @@ impl DockerRuntime {
             other => other,
         }
     }
+}
+
+async fn empty_and_remove(client: &Docker, name: &str) -> Result<()> {
+    for container in containers_on(client, name).await? {
+        let request = NetworkDisconnectRequest {
+            container,
+            force: Some(true),
+        };
+        let left = client.disconnect_network(name, request).await;
+        gone_is_fine(left.map_err(engine_error))?;
+    }
+    gone_is_fine(client.remove_network(name).await.map_err(engine_error))
+}
+
+/// A container that is being removed holds its networks until it is gone, and cannot be taken off them.
+fn is_being_left(error: &RuntimeError) -> bool {
+    let words = error.to_string();
+    ["marked for removal", "has active endpoints"]
+        .iter()
+        .any(|sign| words.contains(sign))
 }
 
 fn info(network: Network) -> NetworkInfo {

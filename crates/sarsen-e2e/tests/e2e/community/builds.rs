@@ -25,7 +25,10 @@ fn files_and_scripts_come_with_the_source() {
     let pushed = world.push("comm-supply").succeeded().all();
     if supplied {
         assert!(home.join("POST_DEPLOY_SCRIPT").is_file());
-        assert!(!told || pushed.contains("script of comm-supply"), "{pushed}");
+        assert!(
+            !told || pushed.contains("script of comm-supply"),
+            "{pushed}"
+        );
     }
     if supplied && copied {
         assert!(pushed.contains("- Copying version.txt"), "{pushed}");
@@ -60,16 +63,28 @@ fn an_app_requires_volumes_and_commands() {
     );
     world.commit("comm-require", "With requirements");
     let pushed = world.push("comm-require").succeeded().all();
-    assert!(pushed.contains("Setting up 1 volumes from app.json"), "{pushed}");
-    assert!(pushed.contains("nothing plugin is not available"), "{pushed}");
-    assert_eq!(world.get("comm-require", "/env/REQUIRED").unwrap().body, "yes\n");
+    assert!(
+        pushed.contains("Setting up 1 volumes from app.json"),
+        "{pushed}"
+    );
+    assert!(
+        pushed.contains("nothing plugin is not available"),
+        "{pushed}"
+    );
+    assert_eq!(
+        world.get("comm-require", "/env/REQUIRED").unwrap().body,
+        "yes\n"
+    );
     assert_eq!(world.get("required.e2e.test", "/").unwrap().status, 200);
     ssh(&["enter", "comm-require", "web", "touch", "/kept/here"]);
     assert!(world.path("volume/comm-require/here").is_file());
     // A second push asks for the same again.
     world.commit("comm-require", "Once more");
     world.push("comm-require").succeeded();
-    let said = world.local(&["require:mode", "live"], b"").succeeded().all();
+    let said = world
+        .local(&["require:mode", "live"], b"")
+        .succeeded()
+        .all();
     assert!(said.contains("live"), "{said}");
 }
 
@@ -91,5 +106,8 @@ fn packages_of_the_system_are_built_in() {
     assert_eq!(ran.succeeded().stdout.trim(), "/usr/games/sl");
     // What was made is found again.
     let again = world.ssh(&["ps:rebuild", "comm-apt"]).succeeded().all();
-    assert!(again.contains("Compatible extended app image found"), "{again}");
+    assert!(
+        again.contains("Compatible extended app image found"),
+        "{again}"
+    );
 }

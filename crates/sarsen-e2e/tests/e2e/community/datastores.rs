@@ -163,7 +163,11 @@ fn redis_from_its_creation_to_its_end() {
     ssh(&["--force", "redis:destroy", "e2ecomm"]);
     world.ssh(&["redis:exists", "e2ecomm"]).failed();
     let left = world.engine.run(&["ps", "--all", "--format", "{{.Names}}"]);
-    assert!(!left.stdout.contains("dokku.redis.e2ecomm"), "{}", left.stdout);
+    assert!(
+        !left.stdout.contains("dokku.redis.e2ecomm"),
+        "{}",
+        left.stdout
+    );
 }
 
 /// What it says when asked.
@@ -174,11 +178,17 @@ fn redis_tells_of_itself(world: &World) {
         (&["redis:info", "e2ecomm"], "comm-shop"),
         (&["redis:links", "e2ecomm"], "comm-shop"),
         (&["redis:app-links", "comm-shop"], "e2ecomm"),
-        (&["redis:linked", "e2ecomm", "comm-shop"], "is linked to comm-shop"),
+        (
+            &["redis:linked", "e2ecomm", "comm-shop"],
+            "is linked to comm-shop",
+        ),
         (&["redis:list"], "e2ecomm"),
         (&["redis:exists", "e2ecomm"], "exists"),
         (&["redis:logs", "e2ecomm"], "Ready to accept connections"),
-        (&["redis:enter", "e2ecomm", "redis-cli", "--version"], "redis-cli"),
+        (
+            &["redis:enter", "e2ecomm", "redis-cli", "--version"],
+            "redis-cli",
+        ),
         (&["redis:help"], "redis:create"),
         (&["help", "--all"], "redis:create <service>"),
     ] {
@@ -250,7 +260,15 @@ fn redis_is_dumped_and_restored(world: &World) {
     };
     storage.make_bucket("e2e-community");
     let endpoint = storage.endpoint();
-    ssh(&["redis:backup-auth", "e2ecomm", "ID", "SECRET", "us-east-1", "s3v4", &endpoint]);
+    ssh(&[
+        "redis:backup-auth",
+        "e2ecomm",
+        "ID",
+        "SECRET",
+        "us-east-1",
+        "s3v4",
+        &endpoint,
+    ]);
     eventually(|| {
         let backup = world.ssh(&["redis:backup", "e2ecomm", "e2e-community"]);
         (backup.code == 0).then_some(()).ok_or_else(|| backup.all())
@@ -292,7 +310,9 @@ fn redis_is_paused_and_opened(world: &World) {
         let said = stream.write_all(line.as_bytes());
         said.map_err(|error| error.to_string())?;
         let mut buffer = [0; 64];
-        let count = stream.read(&mut buffer).map_err(|error| error.to_string())?;
+        let count = stream
+            .read(&mut buffer)
+            .map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
         text.contains("NOAUTH").then_some(()).ok_or(text)
     };
@@ -309,7 +329,10 @@ fn redis_has_a_second_one(world: &World) {
     assert!(config.contains("DOKKU_REDIS_AQUA_URL"), "{config}");
     ssh(&["redis:promote", "e2ecomm-two", "comm-shop"]);
     let url = ssh(&["config:get", "comm-shop", "REDIS_URL"]);
-    assert!(url.trim().ends_with("@dokku-redis-e2ecomm-two:6379"), "{url}");
+    assert!(
+        url.trim().ends_with("@dokku-redis-e2ecomm-two:6379"),
+        "{url}"
+    );
     ssh(&["redis:unlink", "e2ecomm-two", "comm-shop"]);
     ssh(&["--force", "redis:destroy", "e2ecomm-two"]);
     let first = ssh(&["config:show", "comm-shop"]);
@@ -342,7 +365,13 @@ fn rabbitmq_is_used_and_removed() {
     // Whoever does not speak AMQP is told which version the server speaks.
     let said = ssh(&["run", "comm-rabbit", "bash", "ask", "RABBITMQ_URL", "HELLO"]);
     assert!(said.contains("AMQP"), "{said:?}");
-    let listed = ssh(&["rabbitmq:enter", "e2ecomm", "rabbitmqctl", "--quiet", "list_vhosts"]);
+    let listed = ssh(&[
+        "rabbitmq:enter",
+        "e2ecomm",
+        "rabbitmqctl",
+        "--quiet",
+        "list_vhosts",
+    ]);
     assert!(listed.contains("e2ecomm"), "{listed}");
     assert!(ssh(&["rabbitmq:info", "e2ecomm", "--links"]).contains("comm-rabbit"));
     eventually(|| {
@@ -351,7 +380,10 @@ fn rabbitmq_is_used_and_removed() {
         up.then_some(()).ok_or(logs)
     });
     // These the plugin itself does not have.
-    for words in [["rabbitmq:export", "e2ecomm"], ["rabbitmq:connect", "e2ecomm"]] {
+    for words in [
+        ["rabbitmq:export", "e2ecomm"],
+        ["rabbitmq:connect", "e2ecomm"],
+    ] {
         let refused = world.ssh(&words).failed().all();
         assert!(refused.contains("Not yet implemented"), "{refused}");
     }
@@ -377,7 +409,15 @@ fn memcached_is_used_and_removed() {
     ssh(&["memcached:link", "e2ecomm", "comm-mem"]);
     let url = ssh(&["config:get", "comm-mem", "MEMCACHED_URL"]);
     assert_eq!(url.trim(), "memcached://dokku-memcached-e2ecomm:11211");
-    let said = ssh(&["run", "comm-mem", "bash", "ask", "MEMCACHED_URL", "version", "quit"]);
+    let said = ssh(&[
+        "run",
+        "comm-mem",
+        "bash",
+        "ask",
+        "MEMCACHED_URL",
+        "version",
+        "quit",
+    ]);
     assert!(said.contains("VERSION 1.6"), "{said}");
     assert!(ssh(&["memcached:info", "e2ecomm", "--status"]).contains("running"));
     ssh(&["memcached:logs", "e2ecomm"]);

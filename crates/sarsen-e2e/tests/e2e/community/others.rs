@@ -26,7 +26,12 @@ fn access_lists_decide_who_may_do_what() {
          export DOKKU_ACL_PER_APP_COMMANDS='urls git-receive-pack'\n",
     );
     let bob = |words: &[&str]| run(world.ssh_as("bob", &[], words), b"");
-    let push = || run(world.git_as("bob", "comm-acl", &["push", "sarsen", "main"]), b"");
+    let push = || {
+        run(
+            world.git_as("bob", "comm-acl", &["push", "sarsen", "main"]),
+            b"",
+        )
+    };
     bob(&["apps:list"]).succeeded();
     for words in [&["config:show", "comm-acl"][..], &["urls", "comm-acl"]] {
         let refused = bob(words).failed().all();
@@ -38,8 +43,14 @@ fn access_lists_decide_who_may_do_what() {
     assert!(over_ssh.contains("local dokku command"), "{over_ssh}");
     let local = |words: &[&str]| world.local(words, b"");
     local(&["acl:add", "comm-acl", "bob"]).succeeded();
-    assert_eq!(local(&["acl:list", "comm-acl"]).succeeded().stdout.trim(), "bob");
-    assert_eq!(local(&["acl:allowed", "bob"]).succeeded().stdout.trim(), "comm-acl");
+    assert_eq!(
+        local(&["acl:list", "comm-acl"]).succeeded().stdout.trim(),
+        "bob"
+    );
+    assert_eq!(
+        local(&["acl:allowed", "bob"]).succeeded().stdout.trim(),
+        "comm-acl"
+    );
     let report = local(&["acl:report", "comm-acl"]).succeeded().stdout;
     assert!(report.contains("comm-acl acl information"), "{report}");
     bob(&["urls", "comm-acl"]).succeeded();
@@ -51,7 +62,9 @@ fn access_lists_decide_who_may_do_what() {
     // Whom the lists name as above them is not asked.
     world.ssh(&["config:show", "comm-acl"]).succeeded();
     world.push("comm-acl").succeeded();
-    world.ssh(&["--force", "apps:destroy", "comm-acl"]).succeeded();
+    world
+        .ssh(&["--force", "apps:destroy", "comm-acl"])
+        .succeeded();
 }
 
 #[test]

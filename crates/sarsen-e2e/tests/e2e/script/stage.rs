@@ -11,7 +11,7 @@ use super::parse::{Line, is_like};
 use super::split;
 use crate::daemon::free_port;
 use crate::echo;
-use crate::program::{Ended, Running, eventually, eventually_within, run};
+use crate::program::{Ended, Running, eventually_within, run};
 use crate::world::World;
 
 /// A world, and what a script remembers.
@@ -87,15 +87,20 @@ impl Stage {
             "signal" => self.signal(&rest)?,
             "end" => self.end(&rest)?,
             "daemon" => self.daemon(&rest)?,
-            "eventually" => {
-                eventually(|| self.check(&rest));
-            }
-            "patiently" => {
-                eventually_within(Duration::from_secs(100), || self.check(&rest));
-            }
+            "eventually" => self.keep_trying(Duration::from_secs(30), &rest),
+            "patiently" => self.keep_trying(Duration::from_secs(100), &rest),
             _ => return self.check(&format!("{verb} {rest}")),
         }
         Ok(())
+    }
+
+    /// Each try reads the same input.
+    fn keep_trying(&mut self, limit: Duration, line: &str) {
+        let stdin = std::mem::take(&mut self.stdin);
+        eventually_within(limit, || {
+            self.stdin.clone_from(&stdin);
+            self.check(line)
+        });
     }
 
     /// What can be tried again.
