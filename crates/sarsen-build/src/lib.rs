@@ -173,6 +173,11 @@ impl Builder {
         }
     }
 
+    /// The image that buildpacks build on, unless an app has another.
+    pub fn stack_image(&self) -> &str {
+        &self.settings.stack_image
+    }
+
     /// The builder that a source calls for.
     pub async fn kind(&self, request: &BuildRequest<'_>) -> Result<BuilderKind, BuildError> {
         Ok(Plan::make(request).await?.builder)

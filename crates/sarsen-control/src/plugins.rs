@@ -33,6 +33,8 @@ pub(crate) use self::identity::Identity;
 
 /// A plugin that takes longer to say what its commands are is left out of help.
 const HELP_LIMIT: Duration = Duration::from_secs(2);
+/// All commands take longer to tell: datastores read a file for each.
+const LONG_HELP_LIMIT: Duration = Duration::from_secs(20);
 
 impl From<PluginError> for Failure {
     fn from(error: PluginError) -> Self {
@@ -230,7 +232,11 @@ impl Control {
 
     /// The plugins' part of help; nothing when there is none.
     pub(crate) async fn foreign_help(&self, out: &mut Out, detail: Detail) -> Outcome {
-        let mut lines = self.plugins.help(HELP_LIMIT, detail).await?;
+        let limit = match detail {
+            Detail::Short => HELP_LIMIT,
+            Detail::Everything => LONG_HELP_LIMIT,
+        };
+        let mut lines = self.plugins.help(limit, detail).await?;
         if lines.is_empty() {
             return Ok(());
         }

@@ -46,7 +46,6 @@ pub(crate) fn variables(settings: &PluginSettings, tools: &Path) -> Env {
         ("DOKKU_API_VERSION", "1"),
         ("DOKKU_NOT_IMPLEMENTED_EXIT", "10"),
         ("DOKKU_VALID_EXIT", "0"),
-        ("DOCKER_BIN", "docker"),
         ("DOKKU_CONTAINER_LABEL", "dokku"),
         ("DOKKU_GLOBAL_BUILD_ARGS", LABELS),
         ("DOKKU_GLOBAL_RUN_ARGS", LABELS),

@@ -288,7 +288,9 @@ impl Plugins {
 impl Plugins {
     /// What a plugin's scripts find: the administrator's variables, then the plugin's settings, then ours.
     fn environment(&self, name: &PluginName) -> Env {
-        let mut env = dokkurc::variables(&self.0.dokku_root);
+        // Docker's client is the one thing of ours that may be chosen.
+        let mut env: Env = vec![("DOCKER_BIN".into(), "docker".into())];
+        env.extend(dokkurc::variables(&self.0.dokku_root));
         let settings = core::plugin_variables(self.0.shelf.root(), name.as_str(), &|key| {
             let given = env.iter().rev().find(|(given, _)| *given == *key);
             given.map(|(_, value)| value.clone())

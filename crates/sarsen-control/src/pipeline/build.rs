@@ -67,10 +67,14 @@ impl Control {
         let stack = verbs::buildpacks::CONCERN
             .effective(self, app, "stack")
             .await?;
+        let stack = match stack.as_str() {
+            "" => self.builder.stack_image(),
+            chosen => chosen,
+        };
         let raw = Raw {
             commit: &commit,
             config: &config,
-            stack: &stack,
+            stack,
         };
         let worked = self.work_on(job, raw, &mut tree, &mut options).await?;
         let kind = worked.as_ref().map_or("", |worked| worked.kind.as_str());

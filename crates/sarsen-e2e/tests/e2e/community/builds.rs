@@ -1,8 +1,10 @@
 //! Plugins that take part in builds and deploys.
 
 use std::fs;
+use std::process::Command;
 
-use super::install;
+use super::{configure, install, skipped};
+use crate::program::run;
 use crate::world::World;
 
 #[test]
@@ -15,7 +17,7 @@ fn files_and_scripts_come_with_the_source() {
     // Files of the repository come into the app's folder, those of the folder into the image.
     let supplied = install(&world, "dokku-community", "dokku-supply-config");
     let told = install(&world, "baikunz", "dokku-post-deploy-script");
-    let copied = install(&world, "dokku", "dokku-copy-files-to-image");
+    let copied = has_old_client(&world) && install(&world, "dokku", "dokku-copy-files-to-image");
     world.write(
         "comm-supply/.dokku/POST_DEPLOY_SCRIPT",
         "echo \"script of $APP\"\n",
@@ -43,6 +45,26 @@ fn files_and_scripts_come_with_the_source() {
     }
 }
 
+/// The plugin wants the id of a container that it only writes to; some versions of Docker's client do not tell it.
+fn has_old_client(world: &World) -> bool {
+    let tells = |client: &&str| {
+        let mut docker = Command::new(client);
+        docker.args(["run", "-i", "-a", "stdin", "sarsen/base:bookworm", "cat"]);
+        let id = run(docker, b"").stdout;
+        let id = id.trim();
+        let removed = world.engine.run(&["rm", "--force", id]);
+        !id.is_empty() && removed.code == 0
+    };
+    let found = ["docker", "/usr/bin/docker"].into_iter().find(tells);
+    match found {
+        Some(client) => configure(world, "client", &format!("export DOCKER_BIN={client}\n")),
+        None => skipped(
+            "dokku-copy-files-to-image: this version of Docker's client does not tell the ids it needs",
+        ),
+    }
+    found.is_some()
+}
+
 #[test]
 fn an_app_requires_volumes_and_commands() {
     let world = World::new();
@@ -58,7 +80,8 @@ fn an_app_requires_volumes_and_commands() {
         &format!(
             "{{\"dokku\": {{\"plugins\": [{{\"name\": \"require\", \"commands\": \
              [\"config:set --no-restart $APP REQUIRED=yes\", \"domains:add $APP required.e2e.test\"]}}, \"nothing\"], \
-             \"volumes\": [{{\"host\": \"{volume}/$APP\", \"app\": \"/kept\"}}]}}}}\n"
+             \"volumes\": [{{\"host\": \"{volume}/$APP\", \"app\": \"/kept\", \
+             \"phases\": \"deploy,run\"}}]}}}}\n"
         ),
     );
     world.commit("comm-require", "With requirements");

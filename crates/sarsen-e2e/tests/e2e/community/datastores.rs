@@ -190,7 +190,7 @@ fn redis_tells_of_itself(world: &World) {
             "redis-cli",
         ),
         (&["redis:help"], "redis:create"),
-        (&["help", "--all"], "redis:create <service>"),
+        (&["help", "--all"], "create a Redis service"),
     ] {
         let told = ssh(words);
         assert!(told.contains(said), "{words:?}: {told}");
