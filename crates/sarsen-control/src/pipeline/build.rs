@@ -46,6 +46,17 @@ impl Control {
         }
     }
 
+    /// The image that the app's buildpacks build on.
+    async fn stack_of(&self, app: &AppName) -> Outcome<String> {
+        let stack = verbs::buildpacks::CONCERN
+            .effective(self, app, "stack")
+            .await?;
+        Ok(match stack.as_str() {
+            "" => self.builder.stack_image().to_owned(),
+            _ => stack,
+        })
+    }
+
     async fn build_tree(&self, job: &Job, received: Box<Received>) -> Outcome<Image> {
         let Received {
             commit,
@@ -64,17 +75,11 @@ impl Control {
         let app = &job.app;
         let mut options = self.options_of_build(app).await?;
         let config = self.store.config().merged(app).await?;
-        let stack = verbs::buildpacks::CONCERN
-            .effective(self, app, "stack")
-            .await?;
-        let stack = match stack.as_str() {
-            "" => self.builder.stack_image(),
-            chosen => chosen,
-        };
+        let stack = self.stack_of(app).await?;
         let raw = Raw {
             commit: &commit,
             config: &config,
-            stack,
+            stack: &stack,
         };
         let worked = self.work_on(job, raw, &mut tree, &mut options).await?;
         let kind = worked.as_ref().map_or("", |worked| worked.kind.as_str());

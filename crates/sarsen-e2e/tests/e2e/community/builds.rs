@@ -23,6 +23,8 @@ fn files_and_scripts_come_with_the_source() {
         "echo \"script of $APP\"\n",
     );
     world.write("comm-supply/.dokku/DOKKU_FILES/version.txt", "copied in\n");
+    // Committing onto the image changes its command, so the app says its own.
+    world.write("comm-supply/Procfile", "web: perl server.pl\n");
     world.commit("comm-supply", "With a script and a file");
     let pushed = world.push("comm-supply").succeeded().all();
     if supplied {

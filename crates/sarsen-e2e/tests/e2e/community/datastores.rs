@@ -21,7 +21,8 @@ if [[ ${1:-} == -c ]]; then
 fi
 if [[ -n ${BUCKET_NAME:-} ]]; then
   tar -C / -czf /tmp/backup.tgz backup
-  exec curl --fail --silent --show-error --upload-file /tmp/backup.tgz "$ENDPOINT_URL/$BUCKET_NAME/$BACKUP_NAME.tgz"
+  exec curl --fail --silent --show-error --header 'x-amz-acl: public-read' \
+    --upload-file /tmp/backup.tgz "$ENDPOINT_URL/$BUCKET_NAME/$BACKUP_NAME.tgz"
 fi
 if (($#)); then exec "$@"; fi
 exec perl /forward
@@ -248,6 +249,11 @@ fn redis_is_dumped_and_restored(world: &World) {
     let line = ssh(&["redis:backup-schedule-cat", "e2ecomm"]);
     assert!(line.contains("redis:backup e2ecomm bucket"), "{line}");
     ssh(&["redis:backup-unschedule", "e2ecomm"]);
+    redis_goes_into_a_bucket(world);
+}
+
+fn redis_goes_into_a_bucket(world: &World) {
+    let ssh = |words: &[&str]| world.ssh(words).succeeded().all();
     // Containers reach the host at the address of its bridge.
     let gateway = "{{(index .IPAM.Config 0).Gateway}}";
     let gateway = world
@@ -363,7 +369,14 @@ fn rabbitmq_is_used_and_removed() {
         "{url}"
     );
     // Whoever does not speak AMQP is told which version the server speaks.
-    let said = ssh(&["run", "comm-rabbit", "bash", "ask", "RABBITMQ_URL", "HELLO"]);
+    let said = ssh(&[
+        "run",
+        "comm-rabbit",
+        "bash",
+        "ask",
+        "RABBITMQ_URL",
+        "'HELLO RABBIT'",
+    ]);
     assert!(said.contains("AMQP"), "{said:?}");
     let listed = ssh(&[
         "rabbitmq:enter",
