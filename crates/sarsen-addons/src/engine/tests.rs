@@ -65,7 +65,11 @@ async fn a_service_has_a_network_a_volume_and_no_secret_where_others_look() {
     assert_eq!(label("SERVICE_NAME"), "dokku-postgres-my-data");
     assert_eq!(
         info.env,
-        ["POSTGRES_DB=my_data", "POSTGRES_PASSWORD=s3cret"]
+        [
+            "PGDATA=/var/lib/postgresql/data",
+            "POSTGRES_DB=my_data",
+            "POSTGRES_PASSWORD=s3cret"
+        ]
     );
     assert_eq!(world.fake.volumes(), ["volume-1"]);
     let networks: Vec<_> = info.addresses.keys().collect();
@@ -286,6 +290,7 @@ async fn what_was_chosen_reaches_the_container_and_a_change_makes_it_anew() {
             .ends_with(&["-c".to_owned(), "jit=off".to_owned()])
     );
     let expected = [
+        "PGDATA=/var/lib/postgresql/data",
         "POSTGRES_PASSWORD=s3cret",
         "POSTGRES_DB=mine",
         "TOKEN=t0ken",
