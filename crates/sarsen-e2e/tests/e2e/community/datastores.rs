@@ -40,7 +40,8 @@ for my $port (keys %to) {
     next if fork;
     my $server = IO::Socket::INET->new(PeerAddr => $to{$port}, PeerPort => $port) or exit 1;
     my ($from, $into) = fork ? ($client, $server) : ($server, $client);
-    syswrite $into, my $chunk while sysread $from, $chunk, 65536;
+    my $chunk;
+    syswrite $into, $chunk while sysread $from, $chunk, 65536;
     exit 0;
   }
 }
