@@ -279,6 +279,7 @@ impl Control {
             folder: request.folder,
             gone: io.gone,
             force: words.force,
+            verdict: 0,
         };
         self.perform_and_audit(call, words.tracing).await
     }
@@ -394,6 +395,7 @@ impl Control {
             folder: call.folder.clone(),
             gone: call.gone.clone(),
             force: call.force,
+            verdict: 0,
         };
         let outcome = Box::pin(self.perform_verb(&mut inner)).await;
         call.out = inner.out;
@@ -494,7 +496,7 @@ impl Control {
         }
         let named = call.app.as_ref().map(|app| app.as_str());
         let object = named.or(call.args.get(0)).unwrap_or_default().to_owned();
-        let detail = serde_json::json!({ "exit_code": outcome.as_ref().map_or_else(|f| f.code, |()| 0), "door": call.actor.door() });
+        let detail = serde_json::json!({ "exit_code": outcome.as_ref().map_or_else(|f| f.code, |()| call.verdict), "door": call.actor.door() });
         let actor = call.actor.clone();
         let event = NewEvent {
             actor: actor.name(),

@@ -94,15 +94,23 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     }
     let mut text = String::new();
     for row in rows {
-        let cells: String = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}  "))
-            .collect();
-        text.push_str(cells.trim_end());
+        let begin = text.len();
+        for (cell, width) in row.iter().zip(&widths) {
+            padded(&mut text, cell, width + 2);
+        }
+        text.truncate(begin + text.get(begin..).unwrap_or_default().trim_end().len());
         text.push('\n');
     }
     text
+}
+
+/// Text, and spaces up to a width. The formatter's own padding ends the program beyond 65,535.
+pub(crate) fn padded(text: &mut String, cell: &str, width: usize) {
+    text.push_str(cell);
+    text.extend(std::iter::repeat_n(
+        ' ',
+        width.saturating_sub(cell.chars().count()),
+    ));
 }
 
 fn gone(_: std::io::Error) -> Failure {
@@ -121,5 +129,7 @@ mod tests {
             columns(&[row(&["a", "bb", "c"]), row(&["aaa", "b", ""])]),
             "a    bb  c\naaa  b\n"
         );
+        let long = "x".repeat(100_000);
+        assert!(columns(&[row(&["KEY:", &long]), row(&["B:", "b"])]).ends_with("\nB:    b\n"));
     }
 }

@@ -16,9 +16,10 @@ pub(crate) async fn push(control: &Control, call: &mut Call) -> Outcome {
     let app = authorise(&call.actor, Action::Deploy, name)?;
     control.create_on_push(&app).await?;
     let receiving = control.receive(&app, call).await?;
-    receiving
+    call.verdict = receiving
         .finish(|hook| verdict(control, &app, &call.actor, hook))
-        .await
+        .await?;
+    Ok(())
 }
 
 /// Decides whether the refs of a push may move, and deploys the one that is to be deployed.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::failure::{Failure, Outcome};
+use crate::output::padded;
 use crate::table::Call;
 
 /// The fields of one app's (or the global) report: flag without dashes → value.
@@ -79,7 +80,9 @@ pub(crate) fn text(kind: &ReportKind, name: &str, fields: &Fields) -> String {
         .max(31);
     let mut text = format!("=====> {name} {} information\n", kind.label);
     for (key, value) in fields {
-        let row = format!("       {:<width$}{value}", format!("{}:", words(key)));
+        let mut row = "       ".to_owned();
+        padded(&mut row, &format!("{}:", words(key)), width);
+        row.push_str(value);
         text.push_str(row.trim_end());
         text.push('\n');
     }

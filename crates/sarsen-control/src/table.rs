@@ -79,6 +79,8 @@ pub struct Call {
     pub gone: CancellationToken,
     /// `--force`: no questions.
     pub force: bool,
+    /// What the audit trail says of a command that ends well all the same, as git does when a push is refused.
+    pub(crate) verdict: u8,
 }
 
 impl Call {

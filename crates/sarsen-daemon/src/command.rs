@@ -4,6 +4,7 @@ mod options;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use crate::client;
@@ -19,9 +20,13 @@ pub const MISUSED: u8 = 64;
 
 /// What sshd starts; `ssh-keys:authorized` tells it so.
 const ENTRY: &str = "ssh-entry";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const VERSION_WORDS: &[&str] = &["version", "--version", "-v"];
+const HELP_WORDS: &[&str] = &["help", "--help", "-h"];
 const SERVE: &str = "serve [--config FILE] [--set section.key=value]...";
 const SETUP: &str = "setup [--config FILE] [--set section.key=value]... [--key-name NAME --key FILE] [--from-dokku HOME [LIB] [--dry-run]]";
 const DOCTOR: &str = "doctor [--config FILE] [--set section.key=value]...";
+const REGISTRATOR: &str = "registrator [options] REGISTRY-URI";
 const CHECK_CONFIG: &str = "check-config [--config FILE] [--set section.key=value]...";
 
 /// Runs as called; gives the exit code. Everything that is not the daemon's own business goes to the daemon.
@@ -71,8 +76,33 @@ pub fn run(arguments: impl Iterator<Item = OsString>, vars: &Vars) -> u8 {
         Some((word, rest)) if word == "check-config" => {
             with_config(CHECK_CONFIG, rest, vars, |loaded, _| say(&loaded.show()))
         }
+        // The daemon knows all commands. Who has none yet is told how to get one.
+        Some((word, [])) if VERSION_WORDS.contains(&word.as_str()) && is_alone(socket) => {
+            say(&format!("sarsen version {VERSION}\n"))
+        }
+        Some((word, [])) if HELP_WORDS.contains(&word.as_str()) && is_alone(socket) => {
+            say(&alone(socket))
+        }
         _ => client::run(socket, words, &environment),
     }
+}
+
+fn is_alone(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_err()
+}
+
+fn alone(socket: &Path) -> String {
+    let own = [SERVE, SETUP, DOCTOR, CHECK_CONFIG, REGISTRATOR];
+    let own: String = own
+        .iter()
+        .map(|usage| format!("    sarsen {usage}\n"))
+        .collect();
+    format!(
+        "sarsen {VERSION}: git push to deploy, on a host of your own\n\n{own}\n\
+         All other commands are the daemon's, and none answers at {}. Start it with 'sarsen serve' or\n\
+         'systemctl start sarsen', then 'sarsen help' lists them.\n",
+        socket.display()
+    )
 }
 
 fn with_options(usage: &str, words: &[String], run: impl FnOnce(&Options) -> u8) -> u8 {

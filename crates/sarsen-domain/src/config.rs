@@ -186,9 +186,11 @@ impl Config {
             .max()
             .unwrap_or(0)
             + 1;
-        let rows = self
-            .iter()
-            .map(|(key, value)| format!("{:<width$}  {value}", format!("{key}:")));
+        let rows = self.iter().map(|(key, value)| {
+            // The formatter's own padding ends the program beyond 65,535.
+            let gap = " ".repeat(width.saturating_sub(key.as_str().len() + 1));
+            format!("{key}:{gap}  {value}")
+        });
         rows.collect::<Vec<_>>().join("\n")
     }
 }

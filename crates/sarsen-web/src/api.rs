@@ -7,8 +7,8 @@ pub(crate) mod runs;
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use sarsen_control::{Failure, Outcome};
 use serde::Serialize;
@@ -32,6 +32,18 @@ pub(crate) fn json(value: &impl Serialize) -> Response {
 /// `{"error": "…"}`
 pub(crate) fn error(status: StatusCode, text: &str) -> Response {
     (status, json(&serde_json::json!({ "error": text }))).into_response()
+}
+
+/// What programs find where nothing is.
+pub(crate) async fn nowhere(uri: Uri) -> Response {
+    let text = format!("There is nothing at {}", uri.path());
+    error(StatusCode::NOT_FOUND, &text)
+}
+
+/// The place is there, but not to be used that way.
+pub(crate) async fn not_so(method: Method, uri: Uri) -> Response {
+    let text = format!("{} does not take {method}", uri.path());
+    error(StatusCode::METHOD_NOT_ALLOWED, &text)
 }
 
 /// What control found, or that it could not look.

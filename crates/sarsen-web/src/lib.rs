@@ -79,15 +79,19 @@ fn routes(control: Control, address: Option<SocketAddr>) -> Router {
             .layer(from_fn_with_state(needed, guard::guard));
         router = router.route(&path, handler);
     }
-    let nowhere = guard::Guarded {
+    let nowhere = |kind| guard::Guarded {
         web: web.clone(),
         need: table::Need::May(sarsen_control::Action::List),
-        kind: table::Kind::Page,
+        kind,
     };
-    let nowhere =
-        axum::routing::any(pages::nowhere).layer(from_fn_with_state(nowhere, guard::guard));
+    let no_page = axum::routing::any(pages::nowhere)
+        .layer(from_fn_with_state(nowhere(table::Kind::Page), guard::guard));
+    let no_answer = axum::routing::any(api::nowhere)
+        .layer(from_fn_with_state(nowhere(table::Kind::Api), guard::guard));
     router
-        .fallback_service(nowhere.with_state(web.clone()))
+        .route("/api/{*rest}", no_answer)
+        .fallback_service(no_page.with_state(web.clone()))
+        .method_not_allowed_fallback(api::not_so)
         .layer(DefaultBodyLimit::max(guard::BODY_MAX))
         .layer(from_fn_with_state(web.clone(), arrival::arrive))
         .layer(from_fn(headers::protect))

@@ -218,10 +218,11 @@ pub(crate) fn git_io(call: &mut Call) -> GitIo {
 
 impl Receiving {
     /// Lets git work, answers its hook with the verdict, and gives git's own answer.
-    pub(crate) async fn finish<V>(mut self, verdict: impl FnOnce(HookSession) -> V) -> Outcome
+    pub(crate) async fn finish<V>(mut self, verdict: impl FnOnce(HookSession) -> V) -> Outcome<u8>
     where
         V: Future<Output = u8>,
     {
+        let mut found = 0;
         let ended = tokio::select! {
             ended = &mut self.git => ended,
             hook = &mut self.hook => {
@@ -229,8 +230,8 @@ impl Receiving {
                 let answer = std::mem::replace(&mut hook.verdict, oneshot::channel().0);
                 // Git must be driven while the verdict is being found: it passes the hook's output on.
                 let (ended, ()) = tokio::join!(self.git, async {
-                    let code = verdict(hook).await;
-                    if answer.send(code).is_err() {
+                    found = verdict(hook).await;
+                    if answer.send(found).is_err() {
                         tracing::debug!("the hook of a push went away before its verdict");
                     }
                 });
@@ -238,7 +239,7 @@ impl Receiving {
             }
         };
         match ended {
-            Ok(0) => Ok(()),
+            Ok(0) => Ok(found),
             Ok(code) => Err(Failure::silent(u8::try_from(code).unwrap_or(1))),
             Err(GitError::Gone) => Err(Failure::silent(1)),
             Err(error) => Err(error.into()),

@@ -242,9 +242,12 @@ impl Control {
             gone: run.gone.clone(),
         };
         let (control, id) = (self.clone(), run.id.clone());
+        let running = self
+            .tasks
+            .spawn(async move { control.run(request, io).await });
         self.tasks.spawn(async move {
-            let code = control.run(request, io).await;
-            run.end(code);
+            // Whoever waits for it learns its end, however that came about.
+            run.end(running.await.unwrap_or(1));
         });
         Ok(id)
     }

@@ -32,6 +32,9 @@ async fn options_are_explained() {
     let world = World::new();
     for (words, code, expected) in [
         ("serve --help", 0, "Usage: sarsen serve [--config FILE]"),
+        ("--help", 0, "Start it with 'sarsen serve'"),
+        ("--version", 0, "sarsen version 0."),
+        ("apps:list", 1, "cannot reach the daemon"),
         ("setup --port 1", 64, "There is no option --port"),
         (
             "serve --key-name a --key b",

@@ -160,5 +160,6 @@ fn apart(call: &Call, stdout: &Page, stderr: &Page) -> Call {
         folder: None,
         gone: call.gone.clone(),
         force: call.force,
+        verdict: 0,
     }
 }
