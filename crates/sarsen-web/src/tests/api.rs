@@ -120,15 +120,6 @@ async fn every_answer_is_json_that_can_be_read() {
         serde_json::from_str::<serde_json::Value>(&page.body).unwrap();
         assert!(page.body.contains(part), "{part} in {path}: {}", page.body);
     }
-    let nowhere = world.get("/api/v1/nope").await;
-    assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
-    assert_eq!(
-        nowhere.body.trim(),
-        r#"{"error":"There is nothing at /api/v1/nope"}"#
-    );
-    let no_such_way = world.send("DELETE", "/api/v1/apps", None).await;
-    assert_eq!(no_such_way.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert!(no_such_way.body.contains("does not take DELETE"));
     let page = world
         .get(&format!("/api/v1/apps/hello/builds/{build}"))
         .await;
@@ -236,4 +227,18 @@ fn the_description_is_the_one_in_the_docs() {
         written == crate::openapi(),
         "docs/openapi.json is not what the routes say: the example openapi of this crate prints it"
     );
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_in_json() {
+    let world = World::new().await.signed_in().await;
+    let nowhere = world.get("/api/v1/nope").await;
+    assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        nowhere.body.trim(),
+        r#"{"error":"There is nothing at /api/v1/nope"}"#
+    );
+    let no_such_way = world.send("DELETE", "/api/v1/apps", None).await;
+    assert_eq!(no_such_way.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert!(no_such_way.body.contains("does not take DELETE"));
 }
