@@ -4,6 +4,7 @@ mod activity;
 mod apps;
 mod charts;
 mod deploys;
+mod disk;
 mod host;
 mod settings;
 mod trends;
@@ -12,6 +13,7 @@ mod values;
 use serde::Serialize;
 
 pub use charts::Range;
+pub(crate) use disk::DiskUse;
 pub(crate) use host::HostMeter;
 pub(crate) use trends::Trends;
 pub use values::{LogLine, Property};

@@ -28,7 +28,7 @@ use crate::acme::own_name::OwnCertificate;
 use crate::acme::settings::AcmeSettings;
 use crate::addons::Addons;
 use crate::args::Usage;
-use crate::board::{HostMeter, Trends};
+use crate::board::{DiskUse, HostMeter, Trends};
 use crate::build_log::BuildLogs;
 use crate::certificates::ReadCertificates;
 use crate::control::globals::Globals;
@@ -148,6 +148,7 @@ pub struct Control {
     pub(crate) own_certificate: Arc<OwnCertificate>,
     pub(crate) meter: Arc<HostMeter>,
     pub(crate) trends: Arc<Trends>,
+    pub(crate) disk: Arc<DiskUse>,
     /// Rings when containers wait to be drained and stopped.
     pub(crate) retirements: Arc<Notify>,
     pub(crate) addons: Addons,
@@ -205,6 +206,7 @@ impl Control {
             own_certificate: Arc::default(),
             meter: Arc::default(),
             trends: Arc::default(),
+            disk: Arc::default(),
             retirements: Arc::default(),
             errands: Arc::default(),
             cron: Arc::new(CronState::new()),

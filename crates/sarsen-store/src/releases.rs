@@ -128,6 +128,21 @@ impl Releases<'_> {
         self.optional(sql, app).await
     }
 
+    /// How many images the releases of every app have, by app.
+    pub async fn images_by_app(&self) -> Result<Vec<(AppName, usize)>, StoreError> {
+        let text: String = sqlx::query_scalar(
+            "SELECT json_group_array(json_array(name, images) ORDER BY name) FROM ( \
+               SELECT a.name, count(DISTINCT r.image) AS images \
+               FROM apps a LEFT JOIN releases r ON r.app_id = a.id GROUP BY a.id)",
+        )
+        .fetch_one(&mut *self.0.read().await?)
+        .await?;
+        gathered::<(String, usize)>("releases", &text)?
+            .into_iter()
+            .map(|(name, images)| Ok((parse("name", &name)?, images)))
+            .collect()
+    }
+
     /// What the live release of every app asks for, apps without one left out.
     pub async fn live_ports(&self) -> Result<BTreeMap<AppName, Vec<PortMapping>>, StoreError> {
         let text: String = sqlx::query_scalar(

@@ -1,6 +1,6 @@
 //! The host: how busy it is, what runs on it, and who may come in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,9 +10,7 @@ use sarsen_domain::{AppName, Rights};
 use sarsen_store::PluginRun;
 
 use super::trends::ratio;
-use super::{
-    CatalogRow, CertificateWarning, DiskRow, HostStrip, KeyRow, PluginRow, SessionRow, TokenRow,
-};
+use super::{CatalogRow, CertificateWarning, HostStrip, KeyRow, PluginRow, SessionRow, TokenRow};
 use crate::control::Control;
 use crate::failure::Outcome;
 use crate::session::Actor;
@@ -219,30 +217,6 @@ impl Control {
         Ok(rows)
     }
 
-    /// What each app holds on the disk, the largest first.
-    pub async fn disk_rows(&self) -> Outcome<Vec<DiskRow>> {
-        let apps = self.store.apps().list().await?;
-        let mut rows = Vec::new();
-        for app in apps {
-            let releases = self.store.releases().list(&app, usize::MAX).await?;
-            let images: BTreeSet<_> = releases
-                .iter()
-                .map(|release| release.image.as_str().to_owned())
-                .collect();
-            let folders = (self.repos.path(&app), self.logs.folder(&app));
-            let sizes = tokio::task::spawn_blocking(move || (size(&folders.0), size(&folders.1)));
-            let (repository, build_logs) = sizes.await.unwrap_or_default();
-            rows.push(DiskRow {
-                app: app.to_string(),
-                repository,
-                build_logs,
-                images: images.len(),
-            });
-        }
-        rows.sort_by_key(|row| std::cmp::Reverse(row.repository + row.build_logs));
-        Ok(rows)
-    }
-
     /// The keys that may log in, and what each may do.
     pub async fn key_rows(&self) -> Outcome<Vec<KeyRow>> {
         let mut rights: BTreeMap<String, Rights> = BTreeMap::new();
@@ -306,19 +280,6 @@ fn in_words(rights: &Rights) -> Vec<String> {
         .into_iter()
         .chain(rights.apps.iter().map(on))
         .collect()
-}
-
-/// The bytes of all files below a folder; links are not followed.
-fn size(folder: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return 0;
-    };
-    let of = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(facts) if facts.is_dir() => size(&entry.path()),
-        Ok(facts) => facts.len(),
-        Err(_) => 0,
-    };
-    entries.flatten().map(of).sum()
 }
 
 #[cfg(test)]
