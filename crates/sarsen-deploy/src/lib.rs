@@ -60,12 +60,18 @@ impl DeploySettings {
 pub struct Deployer {
     runtime: Runtime,
     settings: DeploySettings,
+    /// Tells this run of the daemon from the ones before, on one-off containers.
+    life: String,
 }
 
 impl Deployer {
     /// A deployer on this engine.
     pub fn new(runtime: Runtime, settings: DeploySettings) -> Self {
-        Self { runtime, settings }
+        Self {
+            runtime,
+            settings,
+            life: format!("{:016x}", rand::random::<u64>()),
+        }
     }
 
     /// The name servers of a container that is made now.

@@ -235,6 +235,7 @@ impl Deployer {
                     RunSpec::default().ttl.as_secs().to_string(),
                 ),
                 (spec::RUN_LABEL, Attachment::Attached.to_string()),
+                (spec::LIFE_LABEL, self.life.clone()),
             ],
         );
         let (name, container) = self.create_named(run.purpose, &mut spec).await?;
@@ -271,6 +272,7 @@ impl Deployer {
             [
                 (label::DEADLINE, run.ttl.as_secs().to_string()),
                 (spec::RUN_LABEL, attachment.to_string()),
+                (spec::LIFE_LABEL, self.life.clone()),
             ],
         );
         let RunLabels {
@@ -411,8 +413,10 @@ impl Deployer {
         let detached = Attachment::Detached.to_string();
         let runs = self.runtime.list(&self.run_labels()).await?;
         let orphaned = runs.into_iter().filter(|info| {
+            // Commands are taken before the engine is looked through for the first time.
+            let is_own = info.labels.get(spec::LIFE_LABEL) == Some(&self.life);
             let is_over = info.labels.get(spec::RUN_LABEL) != Some(&detached) || !info.is_running();
-            is_over && !info.labels.contains_key(label::CRON_RUN)
+            is_over && !is_own && !info.labels.contains_key(label::CRON_RUN)
         });
         Ok(orphaned.map(|info| info.id).collect())
     }

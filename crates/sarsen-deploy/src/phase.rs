@@ -117,6 +117,7 @@ impl Deployer {
                 (label::PHASE_SCRIPT, task.phase.to_string()),
                 (label::DEADLINE, TIME_LIMIT.as_secs().to_string()),
                 (spec::RUN_LABEL, Attachment::Attached.to_string()),
+                (spec::LIFE_LABEL, self.life.clone()),
             ],
         );
         Ok(self.runtime.create(&spec).await?)

@@ -14,6 +14,8 @@ use crate::{AppSettings, DeployError, DeployPlan, PlannedInstance, command};
 
 /// Says whether a one-off container has a caller that reads it.
 pub(crate) const RUN_LABEL: &str = "com.sarsen.run";
+/// Which run of the daemon has made a one-off container.
+pub(crate) const LIFE_LABEL: &str = "com.sarsen.life";
 
 /// The port that a process must listen on, when it must.
 pub(crate) fn port_of(process: &ProcessType, settings: &AppSettings) -> Option<u16> {
