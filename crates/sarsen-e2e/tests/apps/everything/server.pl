@@ -15,8 +15,10 @@ my %servers = (
 );
 my ($ending, $busy, @children) = (0, 0);
 $SIG{TERM} = sub { $ending = 1; kill TERM => @children; exit 0 unless $busy };
-for my $number (sort keys %servers) { start(sub { listen_on($number, $servers{$number}) }) }
+# Before HTTP, by which it is seen that all is there: nobody says of a datagram again what was said too early.
+my $datagrams = IO::Socket::INET->new(Proto => 'udp', LocalPort => 7001) or die "port 7001: $!\n";
 start(\&udp);
+for my $number (sort keys %servers) { start(sub { listen_on($number, $servers{$number}) }) }
 print "everything is there, HTTP on $port\n";
 waitpid $_, 0 for @children;
 
@@ -96,8 +98,7 @@ sub websocket {
 }
 
 sub udp {
-    my $socket = IO::Socket::INET->new(Proto => 'udp', LocalPort => 7001) or die "port 7001: $!\n";
-    while (defined(my $from = $socket->recv(my $text, 65535))) { $socket->send($text, 0, $from) }
+    while (defined(my $from = $datagrams->recv(my $text, 65535))) { $datagrams->send($text, 0, $from) }
 }
 
 # As much of HTTP/2 as an answer with trailers takes. Heads of requests are not looked at.
