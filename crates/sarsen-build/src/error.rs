@@ -19,6 +19,8 @@ pub enum BuildError {
     Buildpack {
         /// As it was named.
         name: String,
+        /// Its place in the list, from 0.
+        place: usize,
         /// What is wrong with it.
         why: String,
     },

@@ -81,12 +81,16 @@ impl Fetcher {
             )));
         }
         let mut packs = Vec::new();
-        for buildpack in buildpacks {
+        for (place, buildpack) in buildpacks.iter().enumerate() {
             let shown = without_credentials(buildpack.as_str());
             let files = limits
                 .run(self.fetch(buildpack, &shown, progress))
                 .await?
-                .map_err(|why| BuildError::Buildpack { name: shown, why })?;
+                .map_err(|why| BuildError::Buildpack {
+                    name: shown,
+                    place,
+                    why,
+                })?;
             packs.push(Pack {
                 name: short_name(buildpack),
                 files,

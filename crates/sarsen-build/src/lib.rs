@@ -178,6 +178,11 @@ impl Builder {
         &self.settings.stack_image
     }
 
+    /// Whether an image is the stack that comes with Sarsen: its buildpacks are [`sarsen_domain::builder::BUNDLED`].
+    pub fn is_own_stack(image: &str) -> bool {
+        matches!(image, "sarsen/stack:latest" | "sarsen/stack:bookworm")
+    }
+
     /// The builder that a source calls for.
     pub async fn kind(&self, request: &BuildRequest<'_>) -> Result<BuilderKind, BuildError> {
         Ok(Plan::make(request).await?.builder)

@@ -128,6 +128,7 @@ fn from_source(buildpack: BuildpackRef, named_in: &str) -> Result<BuildpackRef, 
     if matches!(buildpack.location(), BuildpackLocation::Local(_)) {
         return Err(BuildError::Buildpack {
             name: buildpack.to_string(),
+            place: 0,
             why: format!("{named_in} names a path on the host, which only buildpacks:set may do"),
         });
     }

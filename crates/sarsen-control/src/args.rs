@@ -128,7 +128,10 @@ impl Usage {
                 }
             } else if argument == "--" {
                 flags_end = true;
-            } else if argument.len() > 1 && argument.starts_with('-') {
+            } else if argument.len() > 1
+                && argument.starts_with('-')
+                && !self.is_number_below_zero(argument, place)
+            {
                 self.take_flag(argument, &mut rest, &mut args)?;
             } else {
                 args.words.push(argument.clone());
@@ -136,6 +139,27 @@ impl Usage {
         }
         self.check_count(&args)?;
         Ok(args)
+    }
+
+    /// Where some other word than an app is awaited, `-5` is that word: what is wrong with it is its value.
+    fn is_number_below_zero(&self, argument: &str, place: Option<&Word>) -> bool {
+        let digits = argument.strip_prefix('-').unwrap_or_default();
+        digits.starts_with(|c: char| c.is_ascii_digit())
+            && digits.parse::<f64>().is_ok()
+            && place.is_some_and(|word| word.name != "app")
+            && !self.flags.iter().any(|flag| flag.matches(argument))
+    }
+
+    /// Whether a flag that stands before the command is one of the command's. Nobody could tell a value behind it from
+    /// the command's name, so that must be in the same word.
+    pub(crate) fn takes_before(&self, argument: &str) -> Outcome<bool> {
+        let name = argument.split('=').next().unwrap_or_default();
+        match self.flags.iter().find(|flag| flag.matches(name)) {
+            Some(flag) if flag.takes_value && name == argument => Err(Failure::new(format!(
+                "flag needs a value: {name} (before a command: {name}=VALUE)"
+            ))),
+            found => Ok(found.is_some()),
+        }
     }
 
     fn take_flag(
@@ -184,10 +208,21 @@ impl Usage {
         }
         if given > self.words.len() && !self.words.last().is_some_and(|word| word.many) {
             let extra = args.words.last().map_or("", String::as_str);
-            return Err(Failure::new(format!(
-                "Unexpected argument '{}'",
-                extra.escape_debug()
-            )));
+            let ends_in_secret = self
+                .words
+                .last()
+                .is_some_and(|word| word.name == "password");
+            // What is too many could be a part of the password, or all of it.
+            return Err(Failure::new(match (ends_in_secret, replaced) {
+                (true, true) => {
+                    "Too many arguments: with --global no app is named, and the password is one word"
+                        .to_owned()
+                }
+                (true, false) => {
+                    "Too many arguments: the password is the last one, and one word".to_owned()
+                }
+                (false, _) => format!("Unexpected argument '{}'", extra.escape_debug()),
+            }));
         }
         Ok(())
     }
@@ -258,7 +293,8 @@ impl Args {
 }
 
 fn article(name: &str) -> String {
-    let vowel = name.starts_with(|c: char| "aeiou".contains(c));
+    // What begins with a u here is spoken like "you": a URL, a user.
+    let vowel = name.starts_with(|c: char| "aeio".contains(c));
     format!(
         "{} {}",
         if vowel { "an" } else { "a" },
@@ -337,6 +373,40 @@ mod tests {
         assert_eq!(error(usage, "app --num"), "flag needs a value: --num");
         assert_eq!(error(usage, "app --tail=no"), "flag takes no value: --tail");
         assert_eq!(error(usage, "app --nope"), "unknown flag: --nope");
+    }
+
+    #[test]
+    fn a_number_below_zero_is_a_word_where_one_is_awaited() {
+        let usage = "[-n|--num N] <app> <key> [<value>]";
+        let args = apply(usage, "shop wait -5").unwrap();
+        assert_eq!(args.get(2), Some("-5"));
+        assert_eq!(apply(usage, "shop k -0.5").unwrap().get(2), Some("-0.5"));
+        assert_eq!(error(usage, "-5 shop wait"), "unknown flag: -5");
+        assert_eq!(error(usage, "shop wait 1 -5"), "unknown flag: -5");
+        assert_eq!(error(usage, "shop wait -5x"), "unknown flag: -5x");
+        assert_eq!(error(usage, "shop wait --5"), "unknown flag: --5");
+        assert!(apply("[-1] <app> <key>", "shop -1 x").unwrap().has("-1"));
+    }
+
+    #[test]
+    fn flags_before_the_command_carry_their_value() {
+        let usage = Usage::parse("[-e|--env K=V]... [--no-tty] <app>|--global").unwrap();
+        for flag in ["--env=A=1", "--no-tty", "--global"] {
+            assert!(usage.takes_before(flag).unwrap(), "{flag}");
+        }
+        assert!(!usage.takes_before("--bogus").unwrap());
+        let error = usage.takes_before("--env").unwrap_err().message;
+        assert!(error.contains("--env=VALUE"), "{error}");
+    }
+
+    #[test]
+    fn a_password_is_not_said_again() {
+        let usage = "<app>|--global <server> <username> [<password>]";
+        for line in ["shop x.io ada se cret", "--global shop x.io ada cret"] {
+            let error = error(usage, line);
+            assert!(error.starts_with("Too many arguments") && !error.contains("cret"));
+        }
+        assert_eq!(error(usage, "shop x.io"), "Please specify a username");
     }
 
     #[test]

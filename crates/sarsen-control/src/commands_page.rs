@@ -8,7 +8,8 @@ pub fn commands_page() -> String {
         "# Commands\n\n\
          Every command works over ssh (`ssh -p PORT dokku@HOST COMMAND`) and on the host itself (`sarsen COMMAND`, or\n\
          `dokku COMMAND` where it is installed under that name). Before the command may stand `--app APP`, `--quiet` (no\n\
-         headings) and `--force` (no questions). `help`, `NOUN:help` and `COMMAND --help` show what is here.\n\n\
+         headings), `--force` (no questions), `--trace`, and flags of the command itself with their value in one word\n\
+         (`--env=A=1 run …`); any other flag there is refused. `help`, `NOUN:help` and `COMMAND --help` show what is here.\n\n\
          This page is made from the command table: `cargo run -p sarsen-control --example commands > docs/commands.md`.\n",
     );
     let mut noun = "";

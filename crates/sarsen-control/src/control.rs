@@ -245,7 +245,7 @@ impl Control {
             plugins::help_elsewhere(&words.rest, |noun| self.plugins.is_enabled(noun))
         {
             words.rest = elsewhere;
-        } else if let Some(outcome) = self.help(&words.rest, &mut out).await {
+        } else if let Some(outcome) = self.help(&words, &mut out).await {
             return finish(outcome, &mut out).await;
         }
         let split = words.rest.split_first();
@@ -345,9 +345,12 @@ impl Control {
     }
 
     /// The help that these words ask for, if they do.
-    async fn help(&self, words: &[String], out: &mut Out) -> Option<Outcome> {
-        let (name, arguments) = words.split_first()?;
+    async fn help(&self, words: &Globals, out: &mut Out) -> Option<Outcome> {
+        let (name, arguments) = words.rest.split_first()?;
         let topic = help::topic(name, arguments)?;
+        if let Err(failure) = words.refuse_early() {
+            return Some(Err(failure));
+        }
         let shown = help::show(out, &topic, &self.replaced()).await;
         let of_all = name == "help" && arguments.iter().all(|word| word.starts_with('-'));
         if shown.is_ok() && of_all {
@@ -442,12 +445,8 @@ impl Control {
         arguments: &[String],
     ) -> Outcome<Prepared> {
         let usage = Usage::parse(command.usage)?;
-        let mut arguments = arguments.to_vec();
+        let args = usage.apply(&globals.arguments(&usage, arguments)?)?;
         let place = usage.position("app");
-        if let (Some(0), Some(app)) = (place, &globals.app) {
-            arguments.insert(0, app.clone());
-        }
-        let args = usage.apply(&arguments)?;
         if let Some(place) = usage.position("repo") {
             // The app that a push is for may not be there yet.
             let app = AppName::parse(args.get(place).unwrap_or_default())?;

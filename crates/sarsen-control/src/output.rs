@@ -1,5 +1,6 @@
 //! A command's output, in Dokku's form: `-----> ` headers, seven spaces of body, ` !     ` for what is wrong.
 
+use sarsen_domain::padded;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::failure::{Failure, Outcome};
@@ -102,15 +103,6 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// Text, and spaces up to a width. The formatter's own padding ends the program beyond 65,535.
-pub(crate) fn padded(text: &mut String, cell: &str, width: usize) {
-    text.push_str(cell);
-    text.extend(std::iter::repeat_n(
-        ' ',
-        width.saturating_sub(cell.chars().count()),
-    ));
 }
 
 fn gone(_: std::io::Error) -> Failure {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use sarsen_domain::padded;
+
 use crate::failure::{Failure, Outcome};
-use crate::output::padded;
 use crate::table::Call;
 
 /// The fields of one app's (or the global) report: flag without dashes → value.

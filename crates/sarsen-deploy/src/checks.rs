@@ -3,6 +3,7 @@
 mod http;
 mod listening;
 mod live;
+mod waiting;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::error::seconds;
 use crate::{AppSettings, Cause, CheckMode, PlannedInstance};
+
+use waiting::{Limit, Waiting};
 
 /// The first pause between two looks at a container; it grows to [`POLL_MAX`].
 const POLL_MIN: Duration = Duration::from_millis(25);
@@ -112,15 +115,15 @@ impl Subject<'_> {
     /// One check with all its tries.
     async fn check(&self, check: &Check, info: &ContainerInfo) -> Result<(), Cause> {
         sleep(check.initial_delay).await;
-        let begun = Instant::now();
+        let mut waiting = self.waiting(Limit::Time(check.patience()));
         let mut cause = None;
         for _ in 0..check.attempts {
-            match self.attempt(check, info, begun).await {
+            match self.attempt(check, info, &mut waiting).await {
                 Ok(()) => return Ok(()),
                 Err(problem) => cause = Some(problem),
             }
         }
-        let cause = cause.unwrap_or(Cause::TimedOut(begun.elapsed()));
+        let cause = cause.unwrap_or(Cause::TimedOut(waiting.begun.elapsed()));
         if !check.warn_only {
             return Err(cause);
         }
@@ -137,18 +140,19 @@ impl Subject<'_> {
         &self,
         check: &Check,
         info: &ContainerInfo,
-        begun: Instant,
+        waiting: &mut Waiting<'_>,
     ) -> Result<(), Cause> {
         let next = Instant::now() + check.wait;
         let mut pause = POLL_MIN;
         loop {
-            let look = timeout(check.timeout, self.look(check, info, begun)).await;
+            let look = timeout(check.timeout, self.look(check, info, waiting.begun)).await;
             let cause = match look {
                 Ok(Outcome::Passed) => return Ok(()),
                 Ok(Outcome::NotYet(cause)) => {
                     if Instant::now() >= next {
                         return Err(cause);
                     }
+                    waiting.tell(&cause.so_far());
                     sleep_until(next.min(Instant::now() + pause)).await;
                     pause = (pause * 2).min(POLL_MAX);
                     continue;
@@ -159,6 +163,7 @@ impl Subject<'_> {
                     format!("no answer within {}", seconds(check.timeout)),
                 ),
             };
+            waiting.tell(&cause.so_far());
             sleep_until(next).await;
             return Err(cause);
         }
@@ -251,14 +256,17 @@ impl Subject<'_> {
 
     /// Waits for the image's HEALTHCHECK to decide.
     async fn healthcheck(&self) -> Result<(), Cause> {
-        let begun = Instant::now();
+        let mut waiting = self.waiting(Limit::Engine);
         let mut pause = POLL_MIN;
-        while begun.elapsed() < HEALTHCHECK_LIMIT {
+        while waiting.begun.elapsed() < HEALTHCHECK_LIMIT {
             let info = self.inspect().await?;
             match info.health {
                 ImageHealth::Healthy | ImageHealth::None => return Ok(()),
                 ImageHealth::Unhealthy => return Err(Cause::Unhealthy(info.health_output)),
-                ImageHealth::Starting => sleep(pause).await,
+                ImageHealth::Starting => {
+                    waiting.tell("the HEALTHCHECK of its image has not passed yet");
+                    sleep(pause).await;
+                }
             }
             pause = (pause * 2).min(POLL_MAX);
         }
@@ -279,6 +287,10 @@ impl Subject<'_> {
     async fn inspect(&self) -> Result<ContainerInfo, Cause> {
         let info = self.runtime.inspect(self.container).await;
         info.map_err(|error| Cause::Engine(error.to_string()))
+    }
+
+    fn waiting(&self, limit: Limit) -> Waiting<'_> {
+        Waiting::begin(self.progress, self.instance.dyno(), limit)
     }
 
     fn memory(&self) -> Option<i64> {

@@ -86,6 +86,16 @@ impl Cause {
             None => Self::Exited(info.exit_code.unwrap_or(0)),
         }
     }
+
+    /// The same while there is time left. It changes only when what is seen does.
+    pub(crate) fn so_far(&self) -> String {
+        if let Self::NotListening { port, found, .. } = self
+            && found.is_empty()
+        {
+            return format!("nothing listens on PORT={port}");
+        }
+        self.to_string()
+    }
 }
 
 impl fmt::Display for Cause {
@@ -212,6 +222,22 @@ mod tests {
             "the app does not listen on PORT=5000: nothing did within 60 s"
         );
         assert!(not_listening(&["[::]:81", "0.0.0.0:80"]).contains("ports 80, 81,"));
+    }
+
+    #[test]
+    fn while_there_is_time_no_time_is_told() {
+        let seen = |found: &[&str], after| {
+            Cause::NotListening {
+                port: 5000,
+                within: Duration::from_secs(after),
+                found: found.iter().map(|a| a.parse().unwrap()).collect(),
+            }
+            .so_far()
+        };
+        assert_eq!(seen(&[], 5), "nothing listens on PORT=5000");
+        assert_eq!(seen(&[], 5), seen(&[], 9));
+        let other = "the app listens on port 3000, not on PORT=5000";
+        assert_eq!(seen(&["0.0.0.0:3000"], 5), other);
     }
 
     #[test]

@@ -19,8 +19,14 @@ word_enum! {
     }
 }
 
+/// The buildpacks that our own stack image brings.
+pub const BUNDLED: [&str; 7] = [
+    "ruby", "nodejs", "python", "php", "go", "static", "procfile",
+];
+
 /// Where a buildpack comes from: a git URL with an optional `#ref`, a `.tgz`/`.tar.gz` URL, an absolute path on
-/// the host, or the name of a bundled one (`python`, `heroku/python`).
+/// the host, or the name of a bundled one (`python`, `heroku/python`). `OWNER/NAME` is read as Dokku reads it: the
+/// repository `heroku-buildpack-NAME` of that owner on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BuildpackRef(String);
@@ -58,14 +64,14 @@ impl BuildpackRef {
         if text.starts_with('-') {
             return Err(invalid("it must not begin with a hyphen"));
         }
-        let this = Self(text.to_owned());
+        let this = Self(on_github(text).unwrap_or_else(|| text.to_owned()));
         match this.location() {
             BuildpackLocation::Bundled(name) => {
                 let legal =
                     |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
                 if !name.chars().all(legal) || name.is_empty() {
                     return Err(invalid(
-                        "use a git URL, a .tgz URL, an absolute path, or the name of a bundled buildpack such as heroku/python",
+                        "use a git URL, a .tgz URL, OWNER/NAME for one on GitHub, an absolute path, or the name of a bundled buildpack such as heroku/python",
                     ));
                 }
             }
@@ -113,9 +119,55 @@ impl BuildpackRef {
     }
 }
 
+/// `OWNER/NAME` as a URL. `heroku/NAME` is ours where we have it.
+fn on_github(text: &str) -> Option<String> {
+    let (owner, name) = text.split_once('/')?;
+    let is_legal = |part: &str| {
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        !part.is_empty() && part.chars().all(legal)
+    };
+    if !is_legal(owner) || !is_legal(name) || (owner == "heroku" && BUNDLED.contains(&name)) {
+        return None;
+    }
+    // Where Heroku keeps those of its community's.
+    let owner = if owner == "heroku-community" {
+        "heroku"
+    } else {
+        owner
+    };
+    Some(format!(
+        "https://github.com/{owner}/heroku-buildpack-{name}.git"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_owner_and_a_name_are_a_repository_on_github() {
+        for (text, url) in [
+            (
+                "heroku/java",
+                "https://github.com/heroku/heroku-buildpack-java.git",
+            ),
+            (
+                "heroku-community/apt",
+                "https://github.com/heroku/heroku-buildpack-apt.git",
+            ),
+            (
+                "Acme/my_pack",
+                "https://github.com/Acme/heroku-buildpack-my_pack.git",
+            ),
+        ] {
+            let parsed = BuildpackRef::parse(text).unwrap();
+            assert_eq!(parsed.as_str(), url);
+            assert_eq!(BuildpackRef::parse(url).unwrap(), parsed);
+        }
+        for text in ["heroku/go", "go", "cobol", "/srv/bp"] {
+            assert_eq!(BuildpackRef::parse(text).unwrap().as_str(), text);
+        }
+    }
 
     #[test]
     fn forms_are_told_apart() {
@@ -151,6 +203,8 @@ mod tests {
             "file:///etc",
             "a b",
             "../x",
+            "a/b/c",
+            "a/",
             "/a/../b",
             "https://x#--upload-pack=y",
             "x\ny",

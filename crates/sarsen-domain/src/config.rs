@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, Secret, text_newtype};
+use crate::{Invalid, Secret, padded, text_newtype};
 
 /// The name of a config var: `^[A-Za-z_][A-Za-z0-9_]*$`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -184,12 +184,11 @@ impl Config {
             .keys()
             .map(|key| key.as_str().len())
             .max()
-            .unwrap_or(0)
-            + 1;
+            .unwrap_or(0);
         let rows = self.iter().map(|(key, value)| {
-            // The formatter's own padding ends the program beyond 65,535.
-            let gap = " ".repeat(width.saturating_sub(key.as_str().len() + 1));
-            format!("{key}:{gap}  {value}")
+            let mut row = String::new();
+            padded(&mut row, &format!("{key}:"), width + 3);
+            row + value
         });
         rows.collect::<Vec<_>>().join("\n")
     }

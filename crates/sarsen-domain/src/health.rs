@@ -81,19 +81,24 @@ fn startup() -> String {
 impl Check {
     /// The check for a process without any of its own: it listens on PORT. `window` is the time it has.
     pub fn default_listening(window: Duration) -> Self {
-        let wait = Duration::from_millis(100);
-        let attempts = u32::try_from(window.as_millis() / wait.as_millis())
-            .unwrap_or(u32::MAX)
-            .max(1);
         Self {
             name: "port listening check".to_owned(),
             kind: CheckKind::Listening { port: None },
-            attempts,
-            timeout: Duration::from_secs(5),
-            wait,
+            // One try that goes on all the time: what each look takes would add up between many short ones.
+            attempts: 1,
+            timeout: window.max(Duration::from_secs(5)),
+            wait: window,
             initial_delay: Duration::ZERO,
             warn_only: false,
         }
+    }
+
+    /// How long it is tried at the most, once it has begun.
+    pub fn patience(&self) -> Duration {
+        // Only these may keep us waiting for an answer.
+        let asks = matches!(self.kind, CheckKind::Http { .. } | CheckKind::Command(_));
+        let answer = if asks { self.timeout } else { Duration::ZERO };
+        self.wait.max(answer) * self.attempts
     }
 
     /// Reads one entry of app.json's `healthchecks`. `None` for a liveness or readiness check, which belong to
@@ -243,6 +248,20 @@ mod tests {
         ] {
             assert!(Check::from_json(bad.clone()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_window_is_as_long_as_it_says() {
+        let window = Duration::from_secs(60);
+        let check = Check::default_listening(window);
+        assert_eq!((check.attempts, check.wait), (1, window));
+        assert_eq!(check.patience(), window);
+        let raw = json!({"path": "/", "attempts": 3, "wait": 5, "timeout": 2});
+        let check = Check::from_json(raw).unwrap().unwrap();
+        assert_eq!(check.patience(), Duration::from_secs(15));
+        let raw = json!({"path": "/", "attempts": 3, "wait": 0, "timeout": 2});
+        let check = Check::from_json(raw).unwrap().unwrap();
+        assert_eq!(check.patience(), Duration::from_secs(6));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub mod rights;
 pub mod secret;
 pub mod service;
 pub mod ssh_key;
+pub mod text;
 
 pub use addon::{AddonName, ServiceName};
 pub use app_json::AppJson;
@@ -50,6 +51,7 @@ pub use rights::{Right, Rights};
 pub use secret::Secret;
 pub use service::{Health, Service};
 pub use ssh_key::{KeyName, SshKey};
+pub use text::padded;
 
 /// A value that does not have the form its type demands; displays as the sentence to show the user.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

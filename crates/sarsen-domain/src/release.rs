@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::build::word_enum;
 use crate::{
     AppName, BuildId, BuilderKind, CommitId, Config, Formation, ImageRef, Invalid, PortMapping,
-    Procfile,
+    ProcessType, Procfile,
 };
 
 /// A release's number, shown as `v12`.
@@ -88,6 +88,28 @@ pub struct Release {
     pub description: String,
     /// Unix seconds.
     pub created_at: i64,
+}
+
+impl Release {
+    /// Whether it says how to run this type. Without a Procfile the image's own command is `web`.
+    pub fn runs(&self, process: &ProcessType) -> bool {
+        if self.procfile.is_empty() {
+            process.is_web()
+        } else {
+            self.procfile.command(process).is_some()
+        }
+    }
+
+    /// The types that can be scaled, in the order of the Procfile.
+    pub fn process_types(&self) -> Vec<ProcessType> {
+        if self.procfile.is_empty() {
+            return vec![ProcessType::web()];
+        }
+        let all = self.procfile.iter().map(|(process, _)| process);
+        all.filter(|process| !process.is_release())
+            .cloned()
+            .collect()
+    }
 }
 
 #[cfg(test)]

@@ -125,6 +125,13 @@ impl ContainerRuntime for DockerRuntime {
         answer.map(|_| ()).map_err(engine_error)
     }
 
+    async fn cpus(&self) -> Result<u32> {
+        let facts = self.client().await?.info().await.map_err(engine_error)?;
+        let cpus = facts.ncpu.and_then(|cpus| u32::try_from(cpus).ok());
+        let cpus = cpus.filter(|cpus| *cpus > 0);
+        cpus.ok_or_else(|| RuntimeError::Engine("it does not say how many CPUs it has".to_owned()))
+    }
+
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId> {
         self.create_container(spec).await
     }

@@ -245,6 +245,9 @@ impl FakeRuntime {
         self.change(|state| state.away = false);
     }
 
+    /// What it has.
+    pub const CPUS: u32 = 8;
+
     fn engine_info() -> EngineInfo {
         EngineInfo {
             version: "0.0.0-fake".to_owned(),

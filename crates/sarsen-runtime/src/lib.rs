@@ -59,6 +59,9 @@ pub trait ContainerRuntime: Send + Sync + 'static {
     /// Fails when the engine does not answer. Cheaper than [`Self::info`], for which an engine starts programs.
     async fn ping(&self) -> Result<()>;
 
+    /// How many CPUs containers can have at the most.
+    async fn cpus(&self) -> Result<u32>;
+
     /// Makes a container without starting it.
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId>;
     /// Starts it; already running is fine.

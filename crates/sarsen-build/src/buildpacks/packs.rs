@@ -34,7 +34,7 @@ impl Builder {
             let folder = format!("buildpacks/{index:02}-{}", pack.name);
             match pack.files {
                 PackFiles::Bundled => {
-                    let target = find_bundled(&bundled, &pack.name)?;
+                    let target = find_bundled(&bundled, index, &pack.name)?;
                     let tar = Memory::new()
                         .folder("buildpacks", 0o755)
                         .and_then(|tar| tar.symlink(&folder, &format!("{BUNDLED}/{target}")))
@@ -51,7 +51,7 @@ impl Builder {
                     let tar = rewrite(input, change);
                     self.upload(builder, "/tmp", tar, limits)
                         .await
-                        .map_err(|error| named(&pack.name, error))?;
+                        .map_err(|error| named(index, &pack.name, error))?;
                 }
             }
         }
@@ -83,7 +83,11 @@ impl Builder {
 }
 
 /// `python` → `30_python`.
-fn find_bundled<'a>(bundled: &'a [String], name: &str) -> Result<&'a str, BuildError> {
+fn find_bundled<'a>(
+    bundled: &'a [String],
+    place: usize,
+    name: &str,
+) -> Result<&'a str, BuildError> {
     let plain = |folder: &'a str| {
         folder
             .trim_start_matches(|c: char| c.is_ascii_digit())
@@ -94,6 +98,7 @@ fn find_bundled<'a>(bundled: &'a [String], name: &str) -> Result<&'a str, BuildE
         let names: Vec<_> = bundled.iter().map(|folder| plain(folder)).collect();
         BuildError::Buildpack {
             name: name.to_owned(),
+            place,
             why: format!(
                 "the stack image has none of that name; it has {}",
                 names.join(", ")
@@ -102,10 +107,10 @@ fn find_bundled<'a>(bundled: &'a [String], name: &str) -> Result<&'a str, BuildE
     })
 }
 
-fn named(name: &str, error: BuildError) -> BuildError {
+fn named(place: usize, name: &str, error: BuildError) -> BuildError {
     if let BuildError::Archive(why) | BuildError::Source(why) = error {
         let name = name.to_owned();
-        return BuildError::Buildpack { name, why };
+        return BuildError::Buildpack { name, place, why };
     }
     error
 }
@@ -115,10 +120,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn those_that_we_bring_are_known_by_name() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/stack/buildpacks");
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut folders: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        folders.sort();
+        for (place, name) in sarsen_domain::builder::BUNDLED.into_iter().enumerate() {
+            assert_eq!(find_bundled(&folders, 0, name).unwrap(), folders[place]);
+        }
+        assert_eq!(folders.len(), sarsen_domain::builder::BUNDLED.len());
+    }
+
+    #[test]
     fn bundled_ones_go_by_their_name() {
         let bundled = ["10_ruby".to_owned(), "20_nodejs".to_owned()];
-        assert_eq!(find_bundled(&bundled, "nodejs").unwrap(), "20_nodejs");
-        let error = find_bundled(&bundled, "cobol").unwrap_err().to_string();
+        assert_eq!(find_bundled(&bundled, 0, "nodejs").unwrap(), "20_nodejs");
+        let error = find_bundled(&bundled, 1, "cobol").unwrap_err();
+        assert!(matches!(error, BuildError::Buildpack { place: 1, .. }));
+        let error = error.to_string();
         assert_eq!(
             error,
             "Buildpack cobol: the stack image has none of that name; it has ruby, nodejs"

@@ -53,7 +53,7 @@ impl Guard {
             .collect();
         if !self.allow_private && addresses.iter().any(|address| !is_public(*address)) {
             return Err(format!(
-                "{host} is an address of this host or its network, from which nothing is fetched"
+                "{host} is an address of this host or its network, from which nothing is fetched unless the daemon's setting build.allow_private_hosts is true"
             ));
         }
         let address = addresses.first().copied();

@@ -1,7 +1,8 @@
-//! What may stand before a command: `--app`, `--quiet`, `--force`, `--trace`.
+//! What may stand before a command: `--app`, `--quiet`, `--force`, `--trace`, and flags of the command itself.
 
 use std::collections::BTreeMap;
 
+use crate::args::Usage;
 use crate::failure::{Failure, Outcome};
 use crate::plugins::Tracing;
 
@@ -13,6 +14,8 @@ pub(super) struct Globals {
     pub(super) tracing: Tracing,
     /// Every word of the whole line that looks like a flag, without values.
     pub(super) flags: Vec<String>,
+    /// Those before the command that are not for every command.
+    early: Vec<String>,
     pub(super) rest: Vec<String>,
 }
 
@@ -32,6 +35,27 @@ impl Globals {
         .into_iter()
         .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
         .collect()
+    }
+
+    /// The arguments of one of our own commands, and among them its flags that stand before it, as in Dokku's
+    /// `--env=K=V run`. Commands of plugins find such flags in `DOKKU_GLOBAL_FLAGS`.
+    pub(super) fn arguments(&self, usage: &Usage, behind: &[String]) -> Outcome<Vec<String>> {
+        for flag in &self.early {
+            if !usage.takes_before(flag)? {
+                return Err(unknown(flag));
+            }
+        }
+        let mut arguments = self.early.clone();
+        if let (Some(0), Some(app)) = (usage.position("app"), &self.app) {
+            arguments.push(app.clone());
+        }
+        arguments.extend_from_slice(behind);
+        Ok(arguments)
+    }
+
+    /// For what takes no flags.
+    pub(super) fn refuse_early(&self) -> Outcome {
+        self.early.first().map_or(Ok(()), |flag| Err(unknown(flag)))
     }
 
     /// What a caller on this host says by its environment.
@@ -59,6 +83,7 @@ impl Globals {
                 .filter(|word| word.starts_with("--") && word.len() > 2)
                 .map(|word| word.split('=').next().unwrap_or_default().to_owned())
                 .collect(),
+            early: Vec::new(),
             rest: Vec::new(),
         };
         let mut words = argv.iter();
@@ -73,12 +98,13 @@ impl Globals {
                         .ok_or_else(|| Failure::new("flag needs a value: --app"))?;
                     globals.app = Some(app.clone());
                 }
+                // A one-off container is always removed when it has ended.
+                "--rm" | "--rm-container" | "--" => {}
                 "--help" | "-h" => globals.rest.push("help".to_owned()),
                 "--version" | "-v" => globals.rest.push("version".to_owned()),
                 other => match other.strip_prefix("--app=") {
                     Some(app) => globals.app = Some(app.to_owned()),
-                    // Dokku swallows any other flag here, and so do scripts' habits.
-                    None if other.starts_with("--") => {}
+                    None if other.starts_with("--") => globals.early.push(other.to_owned()),
                     None => {
                         globals.rest.push(other.to_owned());
                         globals.rest.extend(words.by_ref().cloned());
@@ -88,4 +114,12 @@ impl Globals {
         }
         Ok(globals)
     }
+}
+
+fn unknown(flag: &str) -> Failure {
+    let name = flag.split('=').next().unwrap_or_default();
+    Failure::new(format!(
+        "unknown flag before the command: {}",
+        name.escape_debug()
+    ))
 }

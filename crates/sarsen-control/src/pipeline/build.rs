@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sarsen_build::{BuildOptions, BuildRequest, Builder, Built, Pull};
-use sarsen_domain::{AppName, BuilderKind, CommitId, ImageRef, Progress};
+use sarsen_build::{BuildError, BuildOptions, BuildRequest, Builder, Built, Pull};
+use sarsen_domain::{AppName, BuilderKind, BuildpackRef, CommitId, ImageRef, Progress};
 use sarsen_runtime::RegistryLogin;
 
 use crate::control::Control;
@@ -47,7 +47,7 @@ impl Control {
     }
 
     /// The image that the app's buildpacks build on.
-    async fn stack_of(&self, app: &AppName) -> Outcome<String> {
+    pub(crate) async fn stack_of(&self, app: &AppName) -> Outcome<String> {
         let stack = verbs::buildpacks::CONCERN
             .effective(self, app, "stack")
             .await?;
@@ -85,6 +85,7 @@ impl Control {
         let kind = worked.as_ref().map_or("", |worked| worked.kind.as_str());
         let more = self.build_flags(app, kind).await?;
         options.docker_options.extend(more);
+        let set = options.buildpacks.clone();
         let request = BuildRequest {
             app,
             build: &job.build,
@@ -96,7 +97,10 @@ impl Control {
         let stack = worked.as_ref().and_then(|worked| worked.stack.as_deref());
         let builder = self.builder_of(job, stack).await?;
         let built = builder.build(request, &job.log, job.cancelled()).await;
-        let built = built.map_err(|error| Failure::new(format!("App build failed: {error}")))?;
+        let built = built.map_err(|error| {
+            let way_out = way_out(app, &set, &error);
+            Failure::new(format!("App build failed: {error}{way_out}"))
+        })?;
         self.built_by(job, worked.as_ref()).await?;
         let megabytes = built.size / 1_000_000;
         job.log.header(&match built.builder {
@@ -112,6 +116,24 @@ impl Control {
             commit: Some(commit),
         })
     }
+}
+
+/// How to get rid of a buildpack that a command has set.
+fn way_out(app: &AppName, set: &[BuildpackRef], error: &BuildError) -> String {
+    let &BuildError::Buildpack { place, .. } = error else {
+        return String::new();
+    };
+    let Some(buildpack) = set.get(place) else {
+        return String::new();
+    };
+    // A password is nothing for a log.
+    let is_telling = buildpack.as_str().contains("://") && buildpack.as_str().contains('@');
+    let which = if is_telling {
+        format!("--index {} {app}", place + 1)
+    } else {
+        format!("{app} {buildpack}")
+    };
+    format!("\n'buildpacks:remove {which}' takes it off the app's list")
 }
 
 impl Control {
@@ -200,5 +222,33 @@ impl Control {
             .builder
             .on_stack(&image, &job.log, job.cancelled())
             .await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buildpack_that_cannot_be_had_comes_with_the_way_out() {
+        let app = AppName::parse("shop").unwrap();
+        let list = ["cobol", "https://ada:secret@example.com/x.git"];
+        let list = list.map(|text| BuildpackRef::parse(text).unwrap());
+        let failed = |place| BuildError::Buildpack {
+            name: "x".to_owned(),
+            place,
+            why: "it is gone".to_owned(),
+        };
+        assert_eq!(
+            way_out(&app, &list, &failed(0)),
+            "\n'buildpacks:remove shop cobol' takes it off the app's list"
+        );
+        assert_eq!(
+            way_out(&app, &list, &failed(1)),
+            "\n'buildpacks:remove --index 2 shop' takes it off the app's list"
+        );
+        // The source names it: there is nothing to remove.
+        assert_eq!(way_out(&app, &[], &failed(0)), "");
+        assert_eq!(way_out(&app, &list, &BuildError::Cancelled), "");
     }
 }

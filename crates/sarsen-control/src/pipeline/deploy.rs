@@ -46,7 +46,7 @@ impl Rollout {
             skipped: Vec::new(),
         };
         for (process, quantity) in release.formation.iter() {
-            if has_command(release, process) {
+            if release.runs(process) {
                 rollout
                     .wanted
                     .extend((1..=quantity).map(|index| (process.clone(), index)));
@@ -69,7 +69,7 @@ impl Rollout {
     pub(crate) fn more(release: &Release, more: Vec<(ProcessType, ProcessIndex)>) -> Self {
         let (wanted, without): (Vec<_>, Vec<_>) = more
             .into_iter()
-            .partition(|(process, _)| has_command(release, process));
+            .partition(|(process, _)| release.runs(process));
         let mut skipped: Vec<_> = without.into_iter().map(|(process, _)| process).collect();
         skipped.dedup();
         Self {
@@ -77,15 +77,6 @@ impl Rollout {
             replace: Replace::Indexes(Vec::new()),
             skipped,
         }
-    }
-}
-
-/// Whether the release says how to run this type. Without a Procfile the image's own command is `web`.
-fn has_command(release: &Release, process: &ProcessType) -> bool {
-    if release.procfile.is_empty() {
-        process.is_web()
-    } else {
-        release.procfile.command(process).is_some()
     }
 }
 

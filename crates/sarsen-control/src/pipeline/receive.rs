@@ -277,8 +277,8 @@ impl HookSession {
 
     async fn warn(&mut self, lines: &[String]) {
         for line in lines {
-            // ESC[1G ESC[K takes back the `remote: ` that git has written.
-            self.say(&format!("\u{1b}[1G\u{1b}[K !     {line}\n")).await;
+            // Without Dokku's codes, which take git's `remote: ` back on a terminal: elsewhere they are dirt.
+            self.say(&format!(" !     {line}\n")).await;
         }
     }
 
@@ -315,4 +315,33 @@ fn split_paths(paths: Option<&str>) -> Vec<PathBuf> {
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refusal_is_plain_text() {
+        let (stdout, mut seen) = tokio::io::duplex(1024);
+        let mut hook = HookSession {
+            call: HookCall::default(),
+            io: Io {
+                stdin: Box::new(tokio::io::empty()),
+                stdout: Box::new(stdout),
+                stderr: Box::new(tokio::io::sink()),
+                gone: CancellationToken::new(),
+            },
+            verdict: oneshot::channel().0,
+        };
+        let failure = Failure::new("shop is locked\ntry later").with_code(3);
+        assert_eq!(hook.refuse(&failure).await, 3);
+        drop(hook);
+        let mut text = String::new();
+        seen.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, " !     shop is locked\n !     try later\n");
+    }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use sarsen_build::BuildRequest;
-use sarsen_domain::builder::BuildpackLocation;
+use sarsen_build::{BuildRequest, Builder};
+use sarsen_domain::builder::{BUNDLED, BuildpackLocation};
 use sarsen_domain::{Branch, BuildId, BuildpackRef, ImageRef, Invalid, Progress};
 
 use crate::control::Control;
@@ -108,40 +108,56 @@ fn index(call: &Call) -> Outcome<Option<usize>> {
     }
 }
 
-fn parse(call: &Call, text: &str) -> Outcome<BuildpackRef> {
-    let buildpack = BuildpackRef::parse(text)?;
-    let is_local = matches!(buildpack.location(), BuildpackLocation::Local(_));
-    // A path would let whoever may deploy read folders of the host.
-    if is_local && !matches!(call.actor, Actor::Local { .. }) {
-        return Err(Failure::new(
-            "A buildpack on the host's disk can only be set on the host itself, not over ssh",
-        ));
+/// The buildpacks that the caller names, for an app on this stack.
+fn parse(call: &Call, stack: &str) -> Outcome<Vec<BuildpackRef>> {
+    let mut list = Vec::new();
+    for word in call.args.from(1) {
+        let buildpack = BuildpackRef::parse(word)?;
+        match buildpack.location() {
+            // A path would let whoever may deploy read folders of the host.
+            BuildpackLocation::Local(_) if !matches!(call.actor, Actor::Local { .. }) => {
+                return Err(Failure::new(
+                    "A buildpack on the host's disk can only be set on the host itself, not over ssh",
+                ));
+            }
+            // What another stack brings shows in its container only.
+            BuildpackLocation::Bundled(name)
+                if Builder::is_own_stack(stack) && !BUNDLED.contains(&name) =>
+            {
+                return Err(Failure::new(format!(
+                    "There is no buildpack '{}': the stack has {}; any other is named by a git URL, a .tgz URL, or OWNER/NAME for one on GitHub",
+                    name.escape_debug(),
+                    BUNDLED.join(", ")
+                )));
+            }
+            BuildpackLocation::Bundled(_)
+            | BuildpackLocation::Git { .. }
+            | BuildpackLocation::Tarball(_)
+            | BuildpackLocation::Local(_) => list.push(buildpack),
+        }
     }
-    Ok(buildpack)
+    Ok(list)
 }
 
 async fn add(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let buildpack = parse(call, call.args.get(1).unwrap_or_default())?;
     let mut list = control.store.buildpacks().get(&app).await?;
-    if list.contains(&buildpack) {
-        return Err(Failure::new(format!("Buildpack already set: {buildpack}")));
+    let stack = control.stack_of(&app).await?;
+    for buildpack in parse(call, &stack)? {
+        if list.contains(&buildpack) {
+            return Err(Failure::new(format!("Buildpack already set: {buildpack}")));
+        }
+        let place = index(call)?.unwrap_or(list.len()).min(list.len());
+        list.insert(place, buildpack);
     }
-    let place = index(call)?.unwrap_or(list.len()).min(list.len());
-    list.insert(place, buildpack);
     control.store.buildpacks().set(&app, &list).await?;
     Ok(())
 }
 
 async fn set(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let wanted: Outcome<Vec<_>> = call
-        .args
-        .from(1)
-        .iter()
-        .map(|word| parse(call, word))
-        .collect();
-    let wanted = wanted?;
+    let stack = control.stack_of(&app).await?;
+    let wanted = parse(call, &stack)?;
     let list = if call.args.has("--replace") {
         wanted
     } else {
@@ -165,15 +181,20 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
 async fn remove(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let mut list = control.store.buildpacks().get(&app).await?;
+    let before = list.len();
     match (index(call)?, call.args.get(1)) {
-        (Some(place), None) if place < list.len() => {
+        (Some(place), None) if place < before => {
             list.remove(place);
         }
-        (None, Some(name)) if list.iter().any(|buildpack| buildpack.as_str() == name) => {
-            list.retain(|buildpack| buildpack.as_str() != name);
+        (Some(_), None) => {}
+        (None, Some(name)) => {
+            let named = BuildpackRef::parse(name)?;
+            list.retain(|buildpack| *buildpack != named);
         }
-        (None, None) => return Err(Failure::new("Give a buildpack, or --index and its place")),
-        _ => return Err(Failure::new("Buildpack not found: see 'buildpacks:list'")),
+        _ => return Err(Failure::new("Give a buildpack, or --index and its place")),
+    }
+    if list.len() == before {
+        return Err(Failure::new("Buildpack not found: see 'buildpacks:list'"));
     }
     control.store.buildpacks().set(&app, &list).await?;
     Ok(())

@@ -125,7 +125,8 @@ async fn generate(control: &Control, call: &mut Call) -> Outcome {
             .await;
     }
     let mut domains = control.app_domains(&app).await?;
-    if !domains.contains(&domain) {
+    let is_new = !domains.contains(&domain);
+    if is_new {
         control
             .refuse_taken(&app, std::slice::from_ref(&domain), None)
             .await?;
@@ -142,6 +143,11 @@ async fn generate(control: &Control, call: &mut Call) -> Outcome {
     let facts = control
         .install_certificate(&app, &upload, CertificateSource::Generated)
         .await?;
+    if is_new {
+        call.out
+            .header(&format!("Added {domain} to {}", &*app))
+            .await?;
+    }
     tell(control, call, &app, &facts).await?;
     call.out
         .header("The following is the certificate signing request")
@@ -293,6 +299,27 @@ fn date(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sarsen_runtime::fake::Behaviour;
+
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn a_name_that_the_app_did_not_have_is_told() {
+        let world = World::new(Behaviour::default()).await;
+        world.ok("apps:create shop").await;
+        world.ok("domains:set shop shop.test").await;
+        let said = world.ok("certs:generate shop www.shop.test").await;
+        assert!(
+            said.starts_with("-----> Added www.shop.test to shop\n"),
+            "{said}"
+        );
+        let names = world.ok("domains:report shop --domains-app-vhosts").await;
+        assert_eq!(names, "shop.test www.shop.test\n");
+        world.ok("certs:remove shop").await;
+        let said = world.ok("certs:generate shop shop.test").await;
+        assert!(!said.contains("Added"), "{said}");
+    }
+
     #[test]
     fn dates_are_openssls() {
         assert_eq!(super::date(1_570_319_999), "Oct  5 23:59:59 2019 GMT");

@@ -11,6 +11,7 @@ use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach, apps_to_report};
 use crate::report::{self, ReportKind};
 use crate::table::{Call, Command, verb};
+use crate::verbs::ps::warn_of_unknown;
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -187,13 +188,15 @@ async fn enable(control: &Control, call: &mut Call) -> Outcome {
 
 async fn put(control: &Control, call: &mut Call, mode: CheckMode, what: &str) -> Outcome {
     let app = call.app()?;
-    let mut types = Vec::new();
     let text = call.args.get(1).unwrap_or_default();
-    for name in text.split(',').filter(|name| !name.is_empty()) {
-        if name != ALL {
-            types.push(ProcessType::parse(name)?.to_string());
-        }
+    let named = text
+        .split(',')
+        .filter(|name| !name.is_empty() && *name != ALL);
+    let named: Vec<_> = named.map(ProcessType::parse).collect::<Result<_, _>>()?;
+    if mode != CheckMode::Enabled {
+        warn_of_unknown(control, call, &app, &named).await?;
     }
+    let types: Vec<_> = named.iter().map(ToString::to_string).collect();
     let formation = control.store.formation().get(&app).await?;
     let known: Vec<_> = formation.iter().map(|(name, _)| name.to_string()).collect();
     let mut lists = Lists::load(control, &app).await?;

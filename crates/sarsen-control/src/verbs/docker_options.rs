@@ -12,6 +12,7 @@ use crate::failure::{Failure, Outcome};
 use crate::property::apps_to_report;
 use crate::report::{self, Fields, ReportKind};
 use crate::table::{Call, Command, verb};
+use crate::verbs::resource::refuse_beyond_the_engine;
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -134,6 +135,8 @@ async fn add(control: &Control, call: &mut Call) -> Outcome {
     for one in &options {
         authorise_powers(&call.actor, &powers(control, one.phase, &option)?)?;
     }
+    let settings = DockerFlags::parse_text(&option).unwrap_or_default();
+    refuse_beyond_the_engine(control, &option, settings.nano_cpus).await?;
     control.store.docker_options().add(&app, &options).await?;
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "logs:failed",
         "<app>|--all",
         Read,
-        "Shows what the containers of the last failed deploy wrote",
+        "Shows what failed last: what the containers of a failed deploy wrote, or the end of a build",
         more::failed
     ),
     verb!(

@@ -21,8 +21,10 @@ use crate::table::{Call, Command, verb};
 
 mod more;
 mod several;
+mod types;
 
 use several::{Work, each};
+pub(crate) use types::warn_of_unknown;
 
 /// The verbs of this file.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -269,6 +271,9 @@ async fn scale(control: &Control, call: &mut Call) -> Outcome {
         )));
     }
     let lock = control.locks.take(&app)?;
+    let some = wanted.iter().filter(|(_, quantity)| *quantity > 0);
+    let some: Vec<_> = some.map(|(process, _)| process.clone()).collect();
+    warn_of_unknown(control, call, &app, &some).await?;
     for (process, quantity) in wanted.iter() {
         call.out
             .header(&format!("Scaling {process} to {quantity}"))

@@ -159,13 +159,14 @@ async fn login(control: &Control, call: &mut Call) -> Outcome {
         Some(password) => password.to_owned(),
         None => read_password(call).await?,
     };
-    if username.is_empty() || username.chars().any(char::is_control) {
-        return Err(Failure::new("Please specify a username"));
+    if username.is_empty() {
+        return Err(Failure::new("The username is empty"));
+    }
+    if username.chars().any(char::is_control) {
+        return Err(Failure::new("The username holds control characters"));
     }
     if password.is_empty() {
-        return Err(Failure::new(
-            "The password is empty: give it on standard input",
-        ));
+        return Err(Failure::new("The password is empty"));
     }
     let login = StoredLogin {
         server,
@@ -194,11 +195,24 @@ async fn login(control: &Control, call: &mut Call) -> Outcome {
         .await
 }
 
+/// From standard input, also when nobody said so but somebody sends something.
 async fn read_password(call: &mut Call) -> Outcome<String> {
+    let is_announced = call.args.has("--password-stdin");
     let mut text = String::new();
-    let stdin = call.take_stdin();
-    stdin.take(PASSWORD_MAX).read_to_string(&mut text).await?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    if is_announced || call.terminal.is_none() {
+        let stdin = call.take_stdin();
+        stdin.take(PASSWORD_MAX).read_to_string(&mut text).await?;
+    }
+    let password = text.trim_end_matches(['\r', '\n']);
+    match (password, is_announced) {
+        ("", true) => Err(Failure::new(
+            "Nothing came on standard input, where --password-stdin has the password read from",
+        )),
+        ("", false) => Err(Failure::new(
+            "Please specify a password: behind the username, or on standard input with --password-stdin",
+        )),
+        (password, _) => Ok(password.to_owned()),
+    }
 }
 
 async fn logout(control: &Control, call: &mut Call) -> Outcome {

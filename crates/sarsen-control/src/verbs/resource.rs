@@ -63,8 +63,10 @@ const DEFAULT: &str = "_default_";
 const BUILD: &str = "build";
 /// Docker refuses less.
 const MEMORY_MIN: i64 = 6 * 1024 * 1024;
-/// What Docker weighs a container with, per CPU.
+/// What Docker weighs a container with, per CPU, and the most that the kernel takes.
 const SHARES_PER_CPU: i64 = 1024;
+const CPUS_WEIGHED: i64 = 256;
+const NANO: i64 = 1_000_000_000;
 const KEYS: [&str; 7] = [
     "cpu",
     "memory",
@@ -107,7 +109,7 @@ impl Kind {
             }
             (Self::Limit, "nvidia-gpu") => to.gpus = Some(gpu(value)?),
             (Self::Reserve, "cpu") => {
-                to.cpu_shares = Some((cpu(value)? / 1_000_000 * SHARES_PER_CPU / 1000).max(2));
+                to.cpu_shares = Some(shares(value)?);
             }
             (Self::Reserve, "memory") => to.memory_reservation = Some(memory(value)?),
             (Self::Limit, _) => {
@@ -246,6 +248,16 @@ fn cpu(text: &str) -> Result<i64, Invalid> {
     })
 }
 
+fn shares(text: &str) -> Result<i64, Invalid> {
+    let nanos = cpu(text)?;
+    if nanos > CPUS_WEIGHED * NANO {
+        return Err(Invalid::new(format!(
+            "Invalid number of CPUs '{text}': no more than {CPUS_WEIGHED} can be reserved"
+        )));
+    }
+    Ok((nanos / 1_000_000 * SHARES_PER_CPU / 1000).max(2))
+}
+
 fn gpu(text: &str) -> Result<Gpus, Invalid> {
     if text == "all" {
         return Ok(Gpus::All);
@@ -293,7 +305,9 @@ async fn change(control: &Control, call: &mut Call, kind: Kind) -> Outcome {
         };
         let kept = Some(value).filter(|value| !matches!(*value, "clear" | ""));
         if let Some(value) = kept {
-            kind.apply(key, value, &mut ContainerSettings::default())?;
+            let mut settings = ContainerSettings::default();
+            kind.apply(key, value, &mut settings)?;
+            refuse_beyond_the_engine(control, value, settings.nano_cpus).await?;
         }
         let name = format!("{prefix}{}.{key}", kind.as_str());
         changes.push((name, kept.map(str::to_owned)));
@@ -318,6 +332,24 @@ async fn change(control: &Control, call: &mut Call, kind: Kind) -> Outcome {
         call.out.line(line.trim_end()).await?;
     }
     Ok(())
+}
+
+/// The engine would say so at the next start only.
+pub(crate) async fn refuse_beyond_the_engine(
+    control: &Control,
+    text: &str,
+    nanos: Option<i64>,
+) -> Outcome {
+    let (Some(nanos), Ok(cpus)) = (nanos, control.runtime.cpus().await) else {
+        return Ok(());
+    };
+    if nanos <= i64::from(cpus) * NANO {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "Invalid number of CPUs '{}': the container engine has {cpus}",
+        text.escape_debug()
+    )))
 }
 
 /// `(web)` behind an app's name; nothing for all process types.
@@ -433,6 +465,7 @@ mod tests {
             let error = kind.apply(key, "1", &mut settings).unwrap_err();
             assert!(error.to_string().contains(key), "{error}");
         }
+        assert!(Kind::Reserve.apply("cpu", "900", &mut settings).is_err());
         Kind::Reserve.apply("cpu", "1.5", &mut settings).unwrap();
         assert_eq!(settings.cpu_shares, Some(1536));
     }

@@ -8,6 +8,7 @@ use sarsen_runtime::fake::{Behaviour, Operation, ScriptedExec};
 use sarsen_runtime::{ContainerRuntime, ContainerStatus, ImageHealth, RuntimeError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn serving() -> Behaviour {
     Behaviour {
@@ -145,6 +146,45 @@ async fn nothing_on_the_port() {
     assert!(
         matches!(cause, Cause::NotListening { port: 5000, .. }),
         "{cause}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waited_for_is_told_meanwhile() {
+    let mut world = World::new(Behaviour::default());
+    world.settings.health_window = Duration::from_secs(60);
+    world.settings.parallel = 2;
+    let begun = tokio::time::Instant::now();
+    world.deploy(&["web.1", "web.2"]).await.unwrap_err();
+    let took = begun.elapsed();
+    assert!(took.as_secs_f64().round() == 60.0, "{took:?}");
+    let text = world.output.text();
+    let (before, _) = text.split_once(" !     Could not start").unwrap();
+    let mut told: Vec<_> = before.lines().skip(1).collect();
+    told.sort_unstable();
+    let line = |dyno| {
+        format!("       {dyno} is not ready yet: nothing listens on PORT=5000 (waiting up to 60 s)")
+    };
+    assert_eq!(told, [line("web.1"), line("web.2")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthcheck_that_does_not_pass_is_told() {
+    let world = World::new(Behaviour {
+        health: ImageHealth::Starting,
+        ..Behaviour::default()
+    });
+    let decide = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let id = world.engine.containers()[0].id.clone();
+        world.engine.set_health(&id, ImageHealth::Healthy).unwrap();
+    };
+    let (outcome, ()) = tokio::join!(world.deploy(&["web.1"]), decide);
+    outcome.unwrap();
+    assert_eq!(
+        world.output.text(),
+        "-----> Deploying web (count=1)\n       web.1 is not ready yet: the HEALTHCHECK of its image has not passed yet \
+         (until the container engine decides)\n"
     );
 }
 

@@ -239,7 +239,7 @@ pub(crate) async fn prepare(
 
 fn private(host: &str) -> GitError {
     refused(format!(
-        "{host} is in a private network; sources are fetched from public hosts only"
+        "{host} is in a private network; sources are fetched from public hosts only, unless the daemon's setting build.allow_private_hosts is true"
     ))
 }
 

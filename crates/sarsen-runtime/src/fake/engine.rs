@@ -24,6 +24,11 @@ impl ContainerRuntime for FakeRuntime {
         self.enter(Operation::Info, "")
     }
 
+    async fn cpus(&self) -> Result<u32> {
+        self.enter(Operation::Info, "")?;
+        Ok(Self::CPUS)
+    }
+
     async fn create(&self, spec: &ContainerSpec) -> Result<ContainerId> {
         let name = spec.name.as_ref().map_or("", ContainerName::as_str);
         self.enter(Operation::Create, name)?;

@@ -1,12 +1,16 @@
 //! What failed containers wrote, and how the drains are doing.
 
 use sarsen_domain::{AppName, BuildStatus};
-use sarsen_store::Scope;
+use sarsen_store::{BuildRecord, Scope};
 
 use crate::control::Control;
 use crate::drains::STOPPED;
 use crate::failure::{Failure, Outcome};
 use crate::table::Call;
+use crate::time::rfc3339;
+
+/// So many lines of a build say what went wrong with it.
+const LAST_LINES: usize = 50;
 
 /// `logs:failed APP|--all`: a failed deploy's log holds what its containers wrote.
 pub(super) async fn failed(control: &Control, call: &mut Call) -> Outcome {
@@ -19,22 +23,51 @@ pub(super) async fn failed(control: &Control, call: &mut Call) -> Outcome {
     };
     for app in apps {
         let builds = control.store.builds().list(&app).await?;
-        let last = builds
+        let mut failed = builds
             .iter()
-            .find(|build| build.status == BuildStatus::Failed);
-        let mut shown = String::new();
-        if let Some(build) = last {
-            let path = control.logs.path(&app, &build.id);
-            let log = tokio::fs::read(path).await.unwrap_or_default();
-            shown = containers_of(&String::from_utf8_lossy(&log));
+            .filter(|build| build.status == BuildStatus::Failed);
+        match failed.next() {
+            Some(build) => show_failed(control, call, build).await?,
+            None => {
+                let text = format!("No deploy of {app} has failed");
+                call.out.warn(&text).await?;
+            }
         }
-        if shown.is_empty() {
-            let text = format!("No container of a failed deploy of {app} has said anything");
-            call.out.warn(&text).await?;
-        }
-        call.out.bytes(shown.as_bytes()).await?;
     }
     Ok(())
+}
+
+async fn show_failed(control: &Control, call: &mut Call, build: &BuildRecord) -> Outcome {
+    let (app, id) = (&build.app, &build.id);
+    // A build has a stage when it has come to one.
+    let what = match build.stage.as_deref() {
+        None | Some("build") => "build",
+        Some("release") => "release",
+        Some(_) => "deploy",
+    };
+    let time = rfc3339(build.finished_at.unwrap_or(build.started_at));
+    call.out
+        .title(&format!("The {what} of {app} failed at {time} ({id})"))
+        .await?;
+    let log = tokio::fs::read(control.logs.path(app, id)).await;
+    let log = log.unwrap_or_default();
+    let log = String::from_utf8_lossy(&log);
+    let said = containers_of(&log);
+    if !said.is_empty() {
+        return call.out.bytes(said.as_bytes()).await;
+    }
+    if log.is_empty() {
+        let why = build.error.as_deref().unwrap_or("Its log is gone");
+        return call.out.warn(why).await;
+    }
+    call.out.bytes(end_of(&log).as_bytes()).await
+}
+
+/// The last lines of a log.
+fn end_of(log: &str) -> String {
+    let count = log.lines().count();
+    let end = log.lines().skip(count.saturating_sub(LAST_LINES));
+    end.map(|line| format!("{line}\n")).collect()
 }
 
 /// The parts of a deploy's log that quote its containers.
@@ -112,9 +145,46 @@ pub(super) async fn vector_stop(control: &Control, call: &mut Call) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use sarsen_domain::{AppName, BuildKind, BuildSource, BuildStatus, Progress};
     use sarsen_runtime::fake::Behaviour;
 
     use crate::testing::World;
+
+    async fn fail(world: &World, stage: &str, log: &str) {
+        let app = AppName::parse("shop").unwrap();
+        let builds = world.control.store.builds();
+        let (kind, source) = (BuildKind::Build, BuildSource::GitHook);
+        let build = builds.start(&app, kind, source, "ada").await.unwrap().id;
+        builds.set_stage(&build, stage).await.unwrap();
+        let file = world.control.logs.create(&app, &build).unwrap();
+        file.write(log.as_bytes());
+        let failed = builds.finish(&build, BuildStatus::Failed, Some(1), None);
+        failed.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_failed_last_is_shown_and_named() {
+        let world = World::new(Behaviour::default()).await;
+        world.release("shop", "web: serve", None).await;
+        let said = world.say("logs:failed shop").await;
+        assert_eq!((said.code, said.stdout.as_str()), (0, ""));
+        assert_eq!(said.stderr, " !     No deploy of shop has failed\n");
+        let quoted = "=====> Start of shop container output (abc web.1)\n       boom\n\
+                      =====> End of shop container output (abc web.1)\n";
+        let log = format!("-----> Building\n{quoted} !     web.1 did not start\n");
+        fail(&world, "health", &log).await;
+        let shown = world.ok("logs:failed shop").await;
+        let (title, rest) = shown.split_once('\n').unwrap();
+        assert!(title.starts_with("=====> The deploy of shop failed at 20"));
+        assert_eq!(rest, quoted);
+        let lines: String = (1..=60).map(|n| format!("line {n}\n")).collect();
+        fail(&world, "build", &lines).await;
+        let shown = world.ok("logs:failed --all").await;
+        let (title, rest) = shown.split_once('\n').unwrap();
+        assert!(title.starts_with("=====> The build of shop failed at 20"));
+        assert!(rest.starts_with("line 11\n") && rest.ends_with("line 60\n"));
+        assert_eq!(world.ok("--quiet logs:failed shop").await, rest);
+    }
 
     #[test]
     fn what_containers_wrote_is_found_in_the_log() {

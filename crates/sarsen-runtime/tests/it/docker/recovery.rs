@@ -82,6 +82,7 @@ async fn calls_fail_while_it_is_away_and_work_again_after() {
     let door = Door::open(&path);
     docker.ping().await.unwrap();
     let info = docker.info().await.unwrap();
+    assert!(docker.cpus().await.unwrap() > 0);
     assert!(
         info.buildkit && info.api_version.starts_with("1."),
         "{info:?}"
