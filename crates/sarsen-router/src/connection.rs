@@ -1,6 +1,7 @@
 //! One connection of a client, from its greeting to its end.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::{self, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -32,24 +33,44 @@ pub(crate) struct Arrival {
     pub(crate) place: Place,
 }
 
-/// Gives a connection to this thread's runtime.
-pub(crate) fn adopt(stream: net::TcpStream) -> Option<TcpStream> {
-    let stream = match TcpStream::from_std(stream) {
-        Ok(stream) => stream,
-        Err(error) => {
-            tracing::warn!(%error, "cannot serve a connection");
-            return None;
+/// Its stream, between the thread that accepted it and the one that serves it.
+#[derive(Debug)]
+pub(crate) enum Accepted {
+    /// They are the same.
+    Here(TcpStream),
+    /// A runtime's own streams stay with it.
+    Elsewhere(net::TcpStream),
+}
+
+impl Accepted {
+    pub(crate) fn on_the_way(stream: TcpStream, place: &Place) -> Option<Self> {
+        if place.is_here() {
+            return Some(Self::Here(stream));
         }
-    };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+        let stream = stream.into_std().inspect_err(lost);
+        stream.map(Self::Elsewhere).ok()
     }
-    Some(stream)
+
+    /// Gives the stream to this thread's runtime.
+    pub(crate) fn adopt(self) -> Option<TcpStream> {
+        let stream = match self {
+            Self::Here(stream) => stream,
+            Self::Elsewhere(stream) => TcpStream::from_std(stream).inspect_err(lost).ok()?,
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        Some(stream)
+    }
+}
+
+fn lost(error: &io::Error) {
+    tracing::warn!(%error, "cannot serve a connection");
 }
 
 /// Serves requests until one side is done.
-pub(crate) async fn serve(arrival: Arrival, http: http1::Builder, stream: net::TcpStream) {
-    let Some(stream) = adopt(stream) else {
+pub(crate) async fn serve(arrival: Arrival, http: http1::Builder, stream: Accepted) {
+    let Some(stream) = stream.adopt() else {
         return;
     };
     let front = Arc::clone(&arrival.front);

@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::connection::{self, Arrival};
+use crate::connection::{self, Accepted, Arrival};
 use crate::crowd::Guest;
 use crate::router::Inner;
 use crate::tcp;
@@ -116,7 +116,8 @@ pub(crate) async fn serve(
         Port::Https(tls) => (How::Http, Some(tls)),
         Port::Tcp => (How::Raw, None),
     };
-    let workers = inner.workers().await?;
+    let door = inner.workers().await?.door();
+    let listener = listener.into_std()?;
     let front = Arc::new(Front {
         inner: Arc::clone(&inner),
         port,
@@ -126,12 +127,13 @@ pub(crate) async fn serve(
         stopping: AtomicBool::new(false),
         abort: CancellationToken::new(),
     });
+    // Beside those who are served, so that most of them are not handed to another thread.
+    let open = open(Arc::clone(&front), listener, how, shutdown);
+    let open = AbortOnDropHandle::new(door.spawn(open));
     tokio::select! {
-        () = shutdown.cancelled() => {}
-        () = accept(&front, workers, &listener, how) => {}
+        outcome = open => outcome??,
         () = sweep(&front.inner) => {}
     }
-    drop(listener);
     let deadline = inner.patience(inner.settings.shutdown_deadline);
     front.stopping.store(true, Ordering::Release);
     front.stop.cancel();
@@ -147,43 +149,63 @@ pub(crate) async fn serve(
     Ok(())
 }
 
+/// Lets connections in until told to stop; then the listener is closed.
+async fn open(
+    front: Arc<Front>,
+    listener: net::TcpListener,
+    how: How,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let workers = front.inner.workers().await?;
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = accept(&front, workers, &listener, how) => {}
+    }
+    Ok(())
+}
+
 // Never returns: an error concerns one connection, or passes.
 async fn accept(front: &Arc<Front>, workers: &Workers, listener: &TcpListener, how: How) {
     let http = http_settings(front);
     loop {
-        match accept_one(listener).await {
-            Ok((stream, address)) => {
-                let Ok(guest) = let_in(&front.inner, address) else {
-                    continue;
-                };
-                let Ok(permit) = Arc::clone(&front.inner.connections).acquire_owned().await else {
-                    return;
-                };
-                let (worker, place) = workers.assign();
-                let arrival = Arrival {
-                    front: Arc::clone(front),
-                    address,
-                    admission: Admission {
-                        _permit: permit,
-                        _guest: guest,
-                    },
-                    place,
-                };
-                match how {
-                    How::Http => front
-                        .tasks
-                        .spawn_on(connection::serve(arrival, http.clone(), stream), &worker),
-                    How::Raw => front.tasks.spawn_on(tcp::serve(arrival, stream), &worker),
-                };
-            }
+        let (stream, address) = match listener.accept().await {
+            Ok(came) => came,
             Err(error) if is_the_clients(&error) => {
-                tracing::debug!(%error, "a client left before it was accepted")
+                tracing::debug!(%error, "a client left before it was accepted");
+                continue;
             }
             Err(error) => {
                 tracing::warn!(%error, port = front.port, "cannot accept connections on port {}", front.port);
                 tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
-        }
+        };
+        let Ok(guest) = let_in(&front.inner, address) else {
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&front.inner.connections).acquire_owned().await else {
+            return;
+        };
+        let (worker, place) = workers.assign();
+        let Some(stream) = Accepted::on_the_way(stream, &place) else {
+            continue;
+        };
+        let arrival = Arrival {
+            front: Arc::clone(front),
+            address,
+            admission: Admission {
+                _permit: permit,
+                _guest: guest,
+            },
+            place,
+        };
+        match how {
+            How::Http => front
+                .tasks
+                .spawn_on(connection::serve(arrival, http.clone(), stream), &worker),
+            How::Raw => front.tasks.spawn_on(tcp::serve(arrival, stream), &worker),
+        };
     }
 }
 
@@ -198,12 +220,6 @@ fn let_in(inner: &Inner, address: SocketAddr) -> Result<Option<Guest>, TooMany> 
         tracing::debug!(client = %ip, "{ip} has too many connections: this one is closed");
     }
     guest.map(Some).ok_or(TooMany)
-}
-
-// The connection is for another runtime than the listener's.
-async fn accept_one(listener: &TcpListener) -> io::Result<(net::TcpStream, SocketAddr)> {
-    let (stream, address) = listener.accept().await?;
-    Ok((stream.into_std()?, address))
 }
 
 fn is_the_clients(error: &io::Error) -> bool {

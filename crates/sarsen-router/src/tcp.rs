@@ -1,6 +1,5 @@
 //! Raw TCP: whoever connects to a mapped port is connected to one of the app's containers.
 
-use std::net;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::access_log::raw::RawLine;
 use crate::balance::Wish;
-use crate::connection::{self, Arrival};
+use crate::connection::{Accepted, Arrival};
 use crate::failure::Failure;
 use crate::greet;
 use crate::listener::Front;
@@ -43,8 +42,8 @@ struct Missed {
 }
 
 /// Serves one connection.
-pub(crate) async fn serve(arrival: Arrival, client: net::TcpStream) {
-    let Some(mut client) = connection::adopt(client) else {
+pub(crate) async fn serve(arrival: Arrival, client: Accepted) {
+    let Some(mut client) = client.adopt() else {
         return;
     };
     let front = &arrival.front;

@@ -32,6 +32,9 @@ const WISH: Wish<'static> = Wish {
     wanted: None,
 };
 
+/// How long a replaced container that says nothing may still answer a client who talks to another one by now.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// After a failure that is not a client's.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -52,8 +55,9 @@ struct Session {
     upstream: Arc<UdpSocket>,
     instance: Arc<Instance>,
     life: Arc<Life>,
+    moved: CancellationToken,
     // Its task ends when this is dropped.
-    _end: DropGuard,
+    end: DropGuard,
 }
 
 /// When something was last said.
@@ -118,6 +122,14 @@ async fn receive(port: &Arc<Port>, shutdown: &CancellationToken) {
     }
 }
 
+impl Session {
+    /// Leaves the way back open for what is under way.
+    fn move_on(self) {
+        self.moved.cancel();
+        self.end.disarm();
+    }
+}
+
 // ===== impl Port =====
 
 impl Port {
@@ -131,21 +143,24 @@ impl Port {
 
     /// The client's way to its container: the one it has, or a new one.
     async fn session(self: &Arc<Self>, client: SocketAddr, bytes: usize) -> Option<Arc<UdpSocket>> {
-        let known = {
-            let mut sessions = self.sessions();
-            let known = sessions.get(&client).map(|session| {
-                session.life.note(self.now(), bytes);
-                (Arc::clone(&session.upstream), session.instance.is_retired())
-            });
-            if known.as_ref().is_some_and(|(_, is_retired)| *is_retired) {
-                sessions.remove(&client);
-            }
-            known
-        };
-        if let Some((upstream, false)) = known {
+        if let Some(upstream) = self.known(client, bytes) {
             return Some(upstream);
         }
         self.open(client, bytes).await
+    }
+
+    // Nobody begins anything with a container that was replaced.
+    fn known(&self, client: SocketAddr, bytes: usize) -> Option<Arc<UdpSocket>> {
+        let mut sessions = self.sessions();
+        let session = sessions.get(&client)?;
+        if session.instance.is_retired() {
+            let session = sessions.remove(&client)?;
+            drop(sessions);
+            session.move_on();
+            return None;
+        }
+        session.life.note(self.now(), bytes);
+        Some(Arc::clone(&session.upstream))
     }
 
     async fn open(self: &Arc<Self>, client: SocketAddr, bytes: usize) -> Option<Arc<UdpSocket>> {
@@ -159,12 +174,13 @@ impl Port {
         };
         let life = Arc::<Life>::default();
         life.note(self.now(), bytes);
-        let end = CancellationToken::new();
+        let (moved, end) = (CancellationToken::new(), CancellationToken::new());
         let session = Session {
             upstream: Arc::clone(&upstream),
             instance: Arc::clone(&state.instance),
             life: Arc::clone(&life),
-            _end: end.clone().drop_guard(),
+            moved: moved.clone(),
+            end: end.clone().drop_guard(),
         };
         self.make_room();
         self.sessions().insert(client, session);
@@ -175,6 +191,7 @@ impl Port {
             life,
             app,
             state,
+            moved,
             began: Instant::now(),
         };
         self.tasks.spawn(answering.run(end, in_flight));
@@ -232,6 +249,7 @@ struct Answering {
     life: Arc<Life>,
     app: Arc<LiveApp>,
     state: Arc<UpstreamState>,
+    moved: CancellationToken,
     began: Instant,
 }
 
@@ -239,7 +257,8 @@ impl Answering {
     async fn run(self, end: CancellationToken, in_flight: TunnelInFlight) {
         tokio::select! {
             () = self.answer() => {}
-            () = self.silence() => {}
+            () = self.silence(self.port.inner.settings.udp_idle_timeout) => {}
+            () = self.last_words() => {}
             () = end.cancelled() => {}
             () = in_flight.cut().cancelled_owned() => {}
         }
@@ -290,8 +309,14 @@ impl Answering {
         Ok(bytes)
     }
 
-    async fn silence(&self) {
-        let limit = self.port.inner.settings.udp_idle_timeout;
+    // What the client asked before it was given another container is answered by this one.
+    async fn last_words(&self) {
+        self.moved.cancelled().await;
+        self.life.note(self.port.now(), 0);
+        self.silence(LINGER).await;
+    }
+
+    async fn silence(&self, limit: Duration) {
         loop {
             let last = Duration::from_millis(self.life.last.load(Ordering::Relaxed));
             let end = self.port.epoch + last + limit;

@@ -21,16 +21,22 @@ thread_local! {
 
 /// All threads of one router. They end when this is dropped; whoever spawns on them waits for the tasks himself.
 #[derive(Debug)]
-pub(crate) struct Workers(Vec<Worker>);
+pub(crate) struct Workers {
+    threads: Vec<Worker>,
+    // Listeners so far.
+    doors: AtomicUsize,
+}
 
 /// A connection's place on one of the threads, which it is counted at.
 #[derive(Debug)]
 pub(crate) struct Place {
+    thread: usize,
     load: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Worker {
+    number: usize,
     handle: Handle,
     // Connections that it serves.
     load: Arc<AtomicUsize>,
@@ -56,19 +62,32 @@ impl Workers {
         for number in 0..count() {
             workers.push(Worker::start(number).await?);
         }
-        Ok(Self(workers))
+        Ok(Self {
+            threads: workers,
+            doors: AtomicUsize::new(0),
+        })
     }
 
-    /// The thread that serves the fewest connections.
+    /// A thread to accept connections on; each listener gets the next one.
+    pub(crate) fn door(&self) -> Handle {
+        let number = self.doors.fetch_add(1, Ordering::Relaxed);
+        let thread = self.threads.iter().cycle().nth(number % count());
+        thread.map_or_else(Handle::current, |worker| worker.handle.clone())
+    }
+
+    /// The thread that serves the fewest connections, this one if it is one of them.
     pub(crate) fn assign(&self) -> (Handle, Place) {
-        let idlest = self
-            .0
-            .iter()
+        let from_here = self.threads.iter().cycle().skip(current());
+        let idlest = from_here
+            .take(self.threads.len())
             .min_by_key(|worker| worker.load.load(Ordering::Relaxed));
         match idlest {
-            Some(worker) => (worker.handle.clone(), Place::at(&worker.load)),
+            Some(worker) => (
+                worker.handle.clone(),
+                Place::at(worker.number, &worker.load),
+            ),
             // There is always one; but were there none, the caller's own runtime would do.
-            None => (Handle::current(), Place::at(&Arc::default())),
+            None => (Handle::current(), Place::at(current(), &Arc::default())),
         }
     }
 }
@@ -94,6 +113,7 @@ impl Worker {
             })?;
         let handle = told.await.map_err(io::Error::other)??;
         Ok(Self {
+            number,
             handle,
             load: Arc::default(),
             _stop: stop.drop_guard(),
@@ -102,11 +122,17 @@ impl Worker {
 }
 
 impl Place {
-    fn at(load: &Arc<AtomicUsize>) -> Self {
+    fn at(thread: usize, load: &Arc<AtomicUsize>) -> Self {
         load.fetch_add(1, Ordering::Relaxed);
         Self {
+            thread,
             load: Arc::clone(load),
         }
+    }
+
+    /// Whether it is on the thread that asks, which must be one of them.
+    pub(crate) fn is_here(&self) -> bool {
+        self.thread == current()
     }
 }
 
@@ -140,7 +166,10 @@ mod tests {
         assert_eq!(numbers, (0..count()).collect::<Vec<_>>());
         places.pop();
         let (_handle, _place) = workers.assign();
-        let loads = workers.0.iter().map(|w| w.load.load(Ordering::Relaxed));
+        let loads = workers
+            .threads
+            .iter()
+            .map(|w| w.load.load(Ordering::Relaxed));
         assert!(loads.into_iter().all(|load| load == 1));
     }
 }

@@ -1,5 +1,6 @@
 //! The vocabulary of these tests: a site, its backends, a wire to speak on.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -122,6 +123,14 @@ impl Site {
 
     pub(super) async fn connect(&self) -> Wire {
         Wire::new(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap())
+    }
+
+    /// Whether a new connection is closed without a word; that may come before it is complete here.
+    pub(super) async fn hangs_up(&self) -> bool {
+        match TcpStream::connect(("127.0.0.1", self.port)).await {
+            Ok(stream) => Wire::new(stream).is_over().await,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        }
     }
 
     /// Sends one request on a new connection; `\n` stands for the line end.

@@ -57,10 +57,10 @@ async fn a_container_that_refuses_is_passed_over() {
         assert_eq!(wire.hear_until("\n").await.unwrap(), "b\r\n");
     }
     route(&site, PortKind::Tcp, &[]);
-    assert!(site.connect().await.is_over().await);
+    assert!(site.hangs_up().await);
     // The port is a raw one: nobody reads requests there.
     site.route(&[(1, backend.address)]);
-    assert!(site.connect().await.is_over().await);
+    assert!(site.hangs_up().await);
 }
 
 #[tokio::test]
@@ -153,6 +153,10 @@ impl Udp {
 
 async fn ask(client: &UdpSocket, text: &str) -> String {
     client.send(text.as_bytes()).await.unwrap();
+    hear(client).await
+}
+
+async fn hear(client: &UdpSocket) -> String {
     let mut buffer = [0; 2048];
     let heard = tokio::time::timeout(SOON, client.recv(&mut buffer)).await;
     String::from_utf8_lossy(&buffer[..heard.unwrap().unwrap()]).into_owned()
@@ -207,6 +211,24 @@ async fn a_client_moves_on_when_its_container_was_replaced() {
     assert!(ask(&client, "x").await.starts_with("old "));
     route(&udp.site, PortKind::Udp, &[(2, new)]);
     assert!(ask(&client, "x").await.starts_with("new "));
+    udp.site.in_flight_becomes(1, 0).await;
+}
+
+#[tokio::test]
+async fn what_a_replaced_container_was_asked_it_may_still_answer() {
+    let old = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let new = echoing("new").await;
+    let udp = Udp::start(RouterSettings::default()).await;
+    route(&udp.site, PortKind::Udp, &[(1, old.local_addr().unwrap())]);
+    let client = udp.client().await;
+    client.send(b"x").await.unwrap();
+    let mut buffer = [0; 16];
+    let (_, asker) = old.recv_from(&mut buffer).await.unwrap();
+    route(&udp.site, PortKind::Udp, &[(2, new)]);
+    assert!(ask(&client, "y").await.starts_with("new "));
+    assert_eq!(udp.site.router.in_flight(1), 1);
+    old.send_to(b"late", asker).await.unwrap();
+    assert_eq!(hear(&client).await, "late");
     udp.site.in_flight_becomes(1, 0).await;
 }
 
