@@ -109,6 +109,12 @@ impl Usage {
         self.words.iter().position(|word| word.name == name)
     }
 
+    /// Whether the flag may stand in the place of a word.
+    pub(crate) fn stands_in(&self, name: &str) -> bool {
+        let mut flags = self.flags.iter();
+        flags.any(|flag| flag.replaces_word && flag.matches(name))
+    }
+
     /// Sorts the arguments into flags and words.
     pub(crate) fn apply(&self, arguments: &[String]) -> Outcome<Args> {
         let mut args = Args::default();
@@ -355,6 +361,8 @@ mod tests {
         assert!(args.has("--no-restart"));
         assert_eq!(args.get(0), Some("app"));
         assert_eq!(args.from(1), ["A=1", "B=2"]);
+        let usage = Usage::parse("[--no-restart] <app>|--global <pair>...").unwrap();
+        assert!(usage.stands_in("--global") && !usage.stands_in("--no-restart"));
         let global = apply("<app>|--global <pair>...", "--global A=1").unwrap();
         assert_eq!(global.from(0), ["A=1"]);
     }

@@ -1,6 +1,7 @@
 //! The handle that the front doors hold: takes a request, finds the verb, asks the gate, carries it out.
 
 mod globals;
+mod prepare;
 mod work;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,12 +23,11 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access::{Action, Authorised, Reached, gate};
+use crate::access::Action;
 use crate::acme::Acme;
 use crate::acme::own_name::OwnCertificate;
 use crate::acme::settings::AcmeSettings;
 use crate::addons::Addons;
-use crate::args::Usage;
 use crate::board::{DiskUse, HostMeter, Trends};
 use crate::build_log::BuildLogs;
 use crate::certificates::ReadCertificates;
@@ -437,48 +437,6 @@ impl Control {
         })
     }
 
-    async fn prepare(
-        &self,
-        command: &'static Command,
-        actor: &Actor,
-        globals: &Globals,
-        arguments: &[String],
-    ) -> Outcome<Prepared> {
-        let usage = Usage::parse(command.usage)?;
-        let args = usage.apply(&globals.arguments(&usage, arguments)?)?;
-        let place = usage.position("app");
-        if let Some(place) = usage.position("repo") {
-            // The app that a push is for may not be there yet.
-            let app = AppName::parse(args.get(place).unwrap_or_default())?;
-            gate(command, actor, Some(app), Reached::Named)?;
-            return Ok((args, None));
-        }
-        let instead = ["--global", "--all", "--all-apps"];
-        let reached = match instead.iter().any(|flag| args.has(flag)) {
-            true => Reached::Instead,
-            false => Reached::Named,
-        };
-        let named = place
-            .filter(|_| reached == Reached::Named)
-            .and_then(|place| args.get(place));
-        let Some(name) = named else {
-            gate(command, actor, None, reached)?;
-            return Ok((args, None));
-        };
-        let missing = || {
-            let name = name.escape_debug();
-            Failure::new(format!("App {name} does not exist"))
-                .with_code(crate::failure::NO_SUCH_APP)
-        };
-        let app = AppName::parse(name).map_err(|_| missing())?;
-        let app = gate(command, actor, Some(app), reached)?;
-        let app = app.ok_or_else(missing)?;
-        if !self.store.apps().exists(&app).await? {
-            return Err(missing());
-        }
-        Ok((args, Some(app)))
-    }
-
     /// Files for programs written for Dokku follow what the command has changed, even one that failed half way.
     async fn show_change(&self, call: &mut Call) {
         if matches!(call.command.action, Action::List | Action::Read) {
@@ -515,8 +473,6 @@ impl Control {
         }
     }
 }
-
-type Prepared = (crate::args::Args, Option<Authorised<AppName>>);
 
 /// Its rights are looked up with each command.
 fn holder(key: SshKey, source: IpAddr) -> Actor {

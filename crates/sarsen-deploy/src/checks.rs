@@ -264,7 +264,7 @@ impl Subject<'_> {
                 ImageHealth::Healthy | ImageHealth::None => return Ok(()),
                 ImageHealth::Unhealthy => return Err(Cause::Unhealthy(info.health_output)),
                 ImageHealth::Starting => {
-                    waiting.tell("the HEALTHCHECK of its image has not passed yet");
+                    waiting.tell("the HEALTHCHECK of its image has not passed");
                     sleep(pause).await;
                 }
             }

@@ -51,7 +51,7 @@ impl<'a> Waiting<'a> {
         }
         let until = match self.limit {
             Limit::Time(limit) => format!("waiting up to {}", seconds(limit)),
-            Limit::Engine => "until the container engine decides".to_owned(),
+            Limit::Engine => "waiting until the container engine decides".to_owned(),
         };
         let dyno = &self.dyno;
         self.progress

@@ -183,8 +183,8 @@ async fn a_healthcheck_that_does_not_pass_is_told() {
     outcome.unwrap();
     assert_eq!(
         world.output.text(),
-        "-----> Deploying web (count=1)\n       web.1 is not ready yet: the HEALTHCHECK of its image has not passed yet \
-         (until the container engine decides)\n"
+        "-----> Deploying web (count=1)\n       web.1 is not ready yet: the HEALTHCHECK of its image has not passed \
+         (waiting until the container engine decides)\n"
     );
 }
 
