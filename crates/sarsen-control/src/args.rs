@@ -168,6 +168,26 @@ impl Usage {
         }
     }
 
+    /// How many of these words are flags of the command, with their values, before any other word.
+    pub(crate) fn leading_flags(&self, words: &[String]) -> usize {
+        let mut count = 0;
+        while let Some(word) = words.get(count) {
+            let (name, has_value) = match word.split_once('=') {
+                Some((name, _)) => (name, true),
+                None => (word.as_str(), false),
+            };
+            let Some(flag) = self.flags.iter().find(|flag| flag.matches(name)) else {
+                break;
+            };
+            let length = 1 + usize::from(flag.takes_value && !has_value);
+            if count + length > words.len() {
+                break;
+            }
+            count += length;
+        }
+        count
+    }
+
     fn take_flag(
         &self,
         argument: &str,

@@ -46,10 +46,13 @@ impl Globals {
             }
         }
         let mut arguments = self.early.clone();
+        // Behind the app a `<command...>` may begin, to which every flag belongs.
+        let (flags, words) = behind.split_at(usage.leading_flags(behind));
+        arguments.extend_from_slice(flags);
         if let (Some(0), Some(app)) = (usage.position("app"), &self.app) {
             arguments.push(app.clone());
         }
-        arguments.extend_from_slice(behind);
+        arguments.extend_from_slice(words);
         Ok(arguments)
     }
 
@@ -122,4 +125,46 @@ fn unknown(flag: &str) -> Failure {
         "unknown flag before the command: {}",
         name.escape_debug()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(line: &str) -> Globals {
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        Globals::take(&words).unwrap()
+    }
+
+    #[test]
+    fn a_flag_of_the_command_may_stand_before_it() {
+        let usage = Usage::parse("[-e|--env K=V]... <app> [<command...>]").unwrap();
+        let globals = take("--env=A=1 --app shop --rm run ls");
+        assert_eq!(globals.rest, ["run", "ls"]);
+        let arguments = globals.arguments(&usage, &["ls".to_owned()]).unwrap();
+        assert_eq!(arguments, ["--env=A=1", "shop", "ls"]);
+        // As clients on other machines say it.
+        let behind = ["-e", "A=1", "--env=B=2", "ls", "-e"].map(str::to_owned);
+        let arguments = take("--app shop run").arguments(&usage, &behind).unwrap();
+        assert_eq!(arguments, ["-e", "A=1", "--env=B=2", "shop", "ls", "-e"]);
+        let applied = usage.apply(&arguments).unwrap();
+        assert_eq!(applied.values("--env"), ["A=1", "B=2"]);
+        assert_eq!(applied.from(0), ["shop", "ls", "-e"]);
+        let cut = take("--app shop run").arguments(&usage, &["-e".to_owned()]);
+        assert_eq!(cut.unwrap(), ["shop", "-e"]);
+        let globals = take("--loud=yes run shop");
+        let refused = globals.arguments(&usage, &[]).unwrap_err().message;
+        assert_eq!(refused, "unknown flag before the command: --loud");
+    }
+
+    #[test]
+    fn plugins_are_told_of_every_flag() {
+        let globals = take("--loud=yes --quiet greeter:greet --all");
+        assert_eq!(globals.rest, ["greeter:greet", "--all"]);
+        let told = globals.env().into_iter();
+        let flags = told
+            .filter(|(key, _)| key == "DOKKU_GLOBAL_FLAGS")
+            .map(|(_, value)| value);
+        assert_eq!(flags.collect::<Vec<_>>(), ["--loud --quiet --all"]);
+    }
 }
