@@ -5,16 +5,18 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::response::Response;
 use sarsen_domain::Secret;
 use sarsen_registry::{Catalog, Instance, Mesh, Place, Registry, Source, Weights};
 use sarsen_store::{KvChange, Store, StoreError};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::{RwLock, RwLockReadGuard, Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Fault, Found};
-use crate::ask::Ask;
+use crate::answer::{self, Fault, Found};
+use crate::ask::{Ask, Sieve};
 use crate::events::Events;
 use crate::keyspace::{Change, Keyspace};
 use crate::sessions::Deadlines;
@@ -201,6 +203,16 @@ impl Api {
                 return Ok(found);
             }
         }
+    }
+
+    /// The answer that is made of rows of the catalog: those that the caller's filter lets through.
+    pub(crate) async fn rows(
+        &self,
+        ask: &Sieve,
+        read: impl Fn(&Catalog) -> Found<Vec<Value>>,
+    ) -> Result<Response, Fault> {
+        let found = self.watch_catalog(ask, read).await?;
+        Ok(answer::json(ask.rows(found)?, ask))
     }
 
     /// Reads one thing from the catalog, again and again while the caller waits for another `hash` of it.

@@ -36,16 +36,14 @@ pub(crate) async fn datacenters(_: State<Api>, _: Ask) -> Response {
 
 /// GET nodes
 pub(crate) async fn nodes(State(api): State<Api>, ask: Sieve) -> Result<Response, Fault> {
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let others = catalog.nodes().keys().map(|name| Some(name.as_str()));
-            let all = std::iter::once(None).chain(others);
-            let wanted = all.filter(|name| api.takes_node(&ask, catalog, *name));
-            let shapes = wanted.map(|name| shapes::node(&api, catalog, name));
-            Found::at(catalog.index_of(&Scope::Nodes), shapes.collect())
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    let rows = |catalog: &Catalog| {
+        let others = catalog.nodes().keys().map(|name| Some(name.as_str()));
+        let all = std::iter::once(None).chain(others);
+        let wanted = all.filter(|name| api.takes_node(&ask, catalog, *name));
+        let shapes = wanted.map(|name| shapes::node(&api, catalog, name));
+        Found::at(catalog.index_of(&Scope::Nodes), shapes.collect())
+    };
+    api.rows(&ask, rows).await
 }
 
 /// GET services
@@ -75,14 +73,7 @@ pub(crate) async fn service(
     Path(name): Path<String>,
     ask: Sieve,
 ) -> Result<Response, Fault> {
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let wanted = wanted(&api, catalog, &name, &ask);
-            let index = catalog.service_index(&name);
-            Found::at(index, rows(&api, catalog, &wanted))
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    list(&api, &ask, |catalog| named(&api, catalog, &name, &ask)).await
 }
 
 /// GET connect/:name
@@ -91,36 +82,41 @@ pub(crate) async fn connect(
     Path(name): Path<String>,
     ask: Sieve,
 ) -> Result<Response, Fault> {
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let wanted = in_mesh(&api, catalog, &name, &ask);
-            let index = catalog.index_of(&Scope::All);
-            Found::at(index, rows(&api, catalog, &wanted))
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    list(&api, &ask, |catalog| in_mesh(&api, catalog, &name, &ask)).await
 }
 
-fn rows(api: &Api, catalog: &Catalog, wanted: &[Arc<Instance>]) -> Vec<Value> {
-    let rows = wanted.iter();
-    rows.map(|instance| shapes::catalog_service(api, catalog, instance))
-        .collect()
+/// Instances with the addresses of their nodes.
+async fn list(
+    api: &Api,
+    ask: &Sieve,
+    find: impl Fn(&Catalog) -> Instances,
+) -> Result<Response, Fault> {
+    let rows = |catalog: &Catalog| {
+        let shape = |instance: &Arc<Instance>| shapes::catalog_service(api, catalog, instance);
+        find(catalog).map(|found| found.iter().map(shape).collect())
+    };
+    api.rows(ask, rows).await
 }
+
+/// Instances of one service, as of their last change.
+pub(crate) type Instances = Found<Vec<Arc<Instance>>>;
 
 /// The instances of a service that have every tag that was asked for.
-pub(crate) fn wanted(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Vec<Arc<Instance>> {
+pub(crate) fn named(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Instances {
     let own = (name == api.own().name).then(|| api.own());
     let all = catalog.named(name).chain(own);
     let fits = |instance: &&Arc<Instance>| fits(api, catalog, instance, ask);
-    all.filter(fits).cloned().collect()
+    let wanted = all.filter(fits).cloned().collect();
+    Found::at(catalog.service_index(name), wanted)
 }
 
 /// The instances that a service is reached through in a mesh: its proxies, and itself if it is made for one.
-pub(crate) fn in_mesh(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Vec<Arc<Instance>> {
+pub(crate) fn in_mesh(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Instances {
     let leads = |instance: &&Arc<Instance>| instance.mesh.destination(&instance.name) == Some(name);
     let all = catalog.instances().filter(leads);
     let fits = |instance: &&Arc<Instance>| fits(api, catalog, instance, ask);
-    all.filter(fits).cloned().collect()
+    let wanted = all.filter(fits).cloned().collect();
+    Found::at(catalog.index_of(&Scope::All), wanted)
 }
 
 /// Whether an instance has every tag that was asked for, and its node what is wanted of nodes.

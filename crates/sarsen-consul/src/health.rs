@@ -7,10 +7,10 @@ use axum::response::Response;
 use sarsen_registry::{Catalog, Check, CheckStatus, Instance, Place, Scope};
 use serde_json::{Value, json};
 
-use crate::answer::{self, Fault, Found};
+use crate::answer::{Fault, Found};
 use crate::api::Api;
 use crate::ask::{Ask, Sieve};
-use crate::catalog::{in_mesh, node_of, wanted};
+use crate::catalog::{Instances, in_mesh, named, node_of};
 use crate::shapes;
 
 /// The checks that decide on an instance: its node's and its own.
@@ -38,16 +38,7 @@ pub(crate) async fn service(
     Path(name): Path<String>,
     ask: Sieve,
 ) -> Result<Response, Fault> {
-    let limit = limit(&ask)?;
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let wanted = wanted(&api, catalog, &name, &ask);
-            let index = catalog.service_index(&name);
-            let index = index.max(catalog.index_of(&Scope::Nodes));
-            Found::at(index, rows(&api, catalog, &wanted, limit))
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    list(&api, &ask, |catalog| named(&api, catalog, &name, &ask)).await
 }
 
 /// GET connect/:name
@@ -56,15 +47,23 @@ pub(crate) async fn connect(
     Path(name): Path<String>,
     ask: Sieve,
 ) -> Result<Response, Fault> {
-    let limit = limit(&ask)?;
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let wanted = in_mesh(&api, catalog, &name, &ask);
-            let index = catalog.index_of(&Scope::All);
-            Found::at(index, rows(&api, catalog, &wanted, limit))
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    list(&api, &ask, |catalog| in_mesh(&api, catalog, &name, &ask)).await
+}
+
+/// Instances with their nodes and checks: those that are well enough.
+async fn list(
+    api: &Api,
+    ask: &Sieve,
+    find: impl Fn(&Catalog) -> Instances,
+) -> Result<Response, Fault> {
+    let limit = limit(ask)?;
+    let read = |catalog: &Catalog| {
+        let found = find(catalog);
+        // The checks of nodes count as well.
+        let index = found.index.max(catalog.index_of(&Scope::Nodes));
+        Found::at(index, rows(api, catalog, &found.value, limit))
+    };
+    api.rows(ask, read).await
 }
 
 /// How bad an instance may be that belongs into the answer.
@@ -100,17 +99,14 @@ pub(crate) async fn checks(
     Path(name): Path<String>,
     ask: Sieve,
 ) -> Result<Response, Fault> {
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let instances = catalog.named(&name);
-            let checks = instances.flat_map(|instance| instance.checks.clone());
-            let checks =
-                checks.filter(|check| api.takes_node(&ask, catalog, check.node.as_deref()));
-            let rows = sorted(&api, catalog, checks.collect());
-            Found::at(catalog.service_index(&name), rows)
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    let rows = |catalog: &Catalog| {
+        let instances = catalog.named(&name);
+        let checks = instances.flat_map(|instance| instance.checks.clone());
+        let checks = checks.filter(|check| api.takes_node(&ask, catalog, check.node.as_deref()));
+        let rows = sorted(&api, catalog, checks.collect());
+        Found::at(catalog.service_index(&name), rows)
+    };
+    api.rows(&ask, rows).await
 }
 
 /// GET node/:node
@@ -119,18 +115,16 @@ pub(crate) async fn node(
     Path(name): Path<String>,
     ask: Sieve,
 ) -> Result<Response, Fault> {
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let mut rows = Vec::new();
-            if let Some(node) = node_of(&api, catalog, &name) {
-                let mut checks = all(&api, catalog);
-                checks.retain(|check| check.node.as_deref() == node);
-                rows = sorted(&api, catalog, checks);
-            }
-            Found::at(catalog.index_of(&Scope::All), rows)
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    let rows = |catalog: &Catalog| {
+        let mut rows = Vec::new();
+        if let Some(node) = node_of(&api, catalog, &name) {
+            let mut checks = all(&api, catalog);
+            checks.retain(|check| check.node.as_deref() == node);
+            rows = sorted(&api, catalog, checks);
+        }
+        Found::at(catalog.index_of(&Scope::All), rows)
+    };
+    api.rows(&ask, rows).await
 }
 
 /// GET state/:state
@@ -147,18 +141,16 @@ pub(crate) async fn state(
                 .ok_or_else(|| Fault::bad(format!("Invalid state {other:?}")))?,
         ),
     };
-    let found = api
-        .watch_catalog(&ask, |catalog| {
-            let mut checks = all(&api, catalog);
-            checks.retain(|check| {
-                status.is_none_or(|status| check.status == status)
-                    && api.takes_node(&ask, catalog, check.node.as_deref())
-            });
-            let rows = sorted(&api, catalog, checks);
-            Found::at(catalog.index_of(&Scope::All), rows)
-        })
-        .await?;
-    Ok(answer::json(ask.rows(found)?, &ask))
+    let rows = |catalog: &Catalog| {
+        let mut checks = all(&api, catalog);
+        checks.retain(|check| {
+            status.is_none_or(|status| check.status == status)
+                && api.takes_node(&ask, catalog, check.node.as_deref())
+        });
+        let rows = sorted(&api, catalog, checks);
+        Found::at(catalog.index_of(&Scope::All), rows)
+    };
+    api.rows(&ask, rows).await
 }
 
 fn all(api: &Api, catalog: &Catalog) -> Vec<Check> {

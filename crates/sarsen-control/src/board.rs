@@ -6,6 +6,7 @@ mod charts;
 mod deploys;
 mod disk;
 mod host;
+mod looks;
 mod settings;
 mod trends;
 mod values;
@@ -15,6 +16,8 @@ use serde::Serialize;
 pub use charts::Range;
 pub(crate) use disk::DiskUse;
 pub(crate) use host::HostMeter;
+pub(crate) use looks::DomainLooks;
+pub use looks::DomainState;
 pub(crate) use trends::Trends;
 pub use values::{LogLine, Property};
 

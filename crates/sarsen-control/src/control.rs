@@ -28,7 +28,7 @@ use crate::acme::Acme;
 use crate::acme::own_name::OwnCertificate;
 use crate::acme::settings::AcmeSettings;
 use crate::addons::Addons;
-use crate::board::{DiskUse, HostMeter, Trends};
+use crate::board::{DiskUse, DomainLooks, HostMeter, Trends};
 use crate::build_log::BuildLogs;
 use crate::certificates::ReadCertificates;
 use crate::control::globals::Globals;
@@ -149,6 +149,7 @@ pub struct Control {
     pub(crate) meter: Arc<HostMeter>,
     pub(crate) trends: Arc<Trends>,
     pub(crate) disk: Arc<DiskUse>,
+    pub(crate) looks: DomainLooks,
     /// Rings when containers wait to be drained and stopped.
     pub(crate) retirements: Arc<Notify>,
     pub(crate) addons: Addons,
@@ -207,6 +208,7 @@ impl Control {
             meter: Arc::default(),
             trends: Arc::default(),
             disk: Arc::default(),
+            looks: DomainLooks::default(),
             retirements: Arc::default(),
             errands: Arc::default(),
             cron: Arc::new(CronState::new()),

@@ -16,6 +16,11 @@ impl Control {
         self.repos.init(app).await?;
         self.refresh_views(app).await;
         self.refresh_routes().await?;
+        self.ask_about_new(app).await
+    }
+
+    /// A plugin that objects to a new app ends it.
+    async fn ask_about_new(&self, app: &AppName) -> Outcome {
         let asked = self
             .ask_plugins_about(Trigger::PostCreate, &[app.as_str()])
             .await;
@@ -70,7 +75,8 @@ impl Control {
         Ok(())
     }
 
-    /// Makes a new app with the settings and the repository of another one. Nothing of it runs yet.
+    /// Makes a new app with the settings and the repository of another one, unless a plugin objects. Nothing of it runs
+    /// yet.
     pub(crate) async fn clone_app(&self, old: &AppName, new: &AppName) -> Outcome {
         refuse_reserved(new)?;
         self.store.apps().clone_as(old, new).await?;
@@ -84,14 +90,15 @@ impl Control {
             return Err(error.into());
         }
         self.refresh_routes().await?;
-        for trigger in [Trigger::PostAppCloneSetup, Trigger::PostAppClone] {
-            self.tell_plugins_about(trigger, &[old.as_str(), new.as_str()])
-                .await;
-        }
+        self.ask_about_new(new).await?;
+        let names = [old.as_str(), new.as_str()];
+        self.tell_plugins_about(Trigger::PostAppCloneSetup, &names)
+            .await;
         Ok(())
     }
 
-    /// Gives an app another name. Its containers go on under the old one until they are replaced.
+    /// Gives an app another name. Its containers go on under the old one until they are replaced; plugins are told of the
+    /// end of it then.
     pub(crate) async fn rename_app(&self, lock: DeployLock, new: &AppName) -> Outcome {
         let old = lock.app().clone();
         refuse_reserved(new)?;
@@ -112,14 +119,14 @@ impl Control {
         }
         self.refresh_routes().await?;
         drop(lock);
-        let names = [old.as_str(), new.as_str()];
+        let (made, names) = ([new.as_str()], [old.as_str(), new.as_str()]);
         // As in Dokku the app of the old name is gone then, and plugins let go of it.
         let gone = [old.as_str(), "latest"];
         for (trigger, args) in [
+            (Trigger::PostCreate, made.as_slice()),
             (Trigger::PostAppRenameSetup, &names),
             (Trigger::PreDelete, &gone),
             (Trigger::PostDelete, &gone),
-            (Trigger::PostAppRename, &names),
         ] {
             self.tell_plugins_about(trigger, args).await;
         }

@@ -30,6 +30,7 @@ use crate::table;
 
 pub(crate) use self::errands::Errands;
 pub(crate) use self::identity::Identity;
+pub(crate) use self::moments::ConfigChange;
 
 /// A plugin that takes longer to say what its commands are is left out of help.
 const HELP_LIMIT: Duration = Duration::from_secs(2);

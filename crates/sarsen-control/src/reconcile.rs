@@ -159,7 +159,7 @@ impl Control {
     }
 
     /// Removes containers of ours that the store knows nothing of: of destroyed apps, of builds that were cut off
-    /// between making a container and writing it down, one-off runs whose caller went away with the last daemon.
+    /// between making a container and writing it down, one-off runs that nobody waits for.
     async fn clear_strangers(
         &self,
         containers: &[ContainerInfo],
@@ -168,8 +168,8 @@ impl Control {
         let mut gone = self.strangers(containers, instances);
         if !self.locks.any() {
             self.builder.sweep().await?;
-            gone.extend(self.deployer.orphaned_runs().await?);
         }
+        gone.extend(self.deployer.orphaned_runs().await?);
         for unfinished in self.deployer.abandon(&gone).await {
             tracing::warn!(container.id = %unfinished.container, error = %unfinished.error, "a stray container stays");
         }

@@ -17,6 +17,7 @@ mod spec;
 mod start;
 #[cfg(test)]
 mod testing;
+mod waits;
 
 pub use error::{Cause, DeployError};
 pub use lifecycle::{Deployed, ProcessStatus, Unfinished};
@@ -31,6 +32,8 @@ use std::net::IpAddr;
 use sarsen_runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+
+use waits::Waits;
 
 /// What is the same for every app.
 #[derive(Debug, Clone)]
@@ -60,8 +63,7 @@ impl DeploySettings {
 pub struct Deployer {
     runtime: Runtime,
     settings: DeploySettings,
-    /// Tells this run of the daemon from the ones before, on one-off containers.
-    life: String,
+    waits: Waits,
 }
 
 impl Deployer {
@@ -70,7 +72,7 @@ impl Deployer {
         Self {
             runtime,
             settings,
-            life: format!("{:016x}", rand::random::<u64>()),
+            waits: Waits::default(),
         }
     }
 

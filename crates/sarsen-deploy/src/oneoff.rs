@@ -18,6 +18,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio::io::AsyncWriteExt;
 use tokio_util::task::TaskTracker;
 
+use crate::waits::Wait;
 use crate::{AppSettings, Cause, DeployError, Deployer, command, spec};
 
 /// Names are random; a taken one is tried again this often.
@@ -144,6 +145,8 @@ struct Guard {
     container: ContainerId,
     tasks: TaskTracker,
     armed: bool,
+    /// Until the container is gone, or could not be removed.
+    wait: Option<Wait>,
 }
 
 impl Drop for Guard {
@@ -156,10 +159,13 @@ impl Drop for Guard {
             return;
         }
         let (runtime, container) = (self.runtime.clone(), self.container.clone());
+        let wait = self.wait.take();
         let removal = async move {
             if let Err(error) = runtime.remove(&container).await {
                 tracing::warn!(container.id = %container, %error, "a one-off container was not removed");
             }
+            // What is still there is nobody's any more.
+            drop(wait);
         };
         self.tasks.spawn_on(removal, &handle);
     }
@@ -186,7 +192,8 @@ impl Deployer {
     ) -> Result<RunHandle, DeployError> {
         let image = self.runtime.image(&release.image).await?;
         let one_off = command::of_run(release, &run.command, &image, settings.shell.as_deref());
-        let mut spec = self.run_spec(release, settings, &run);
+        let wait = self.waits.begin();
+        let mut spec = self.run_spec(release, settings, &run, wait.mark());
         spec.command = Some(one_off.words);
         spec.entrypoint = one_off.clears_entrypoint.then(Vec::new);
         let (name, container) = self.create_run(&release.app, &mut spec).await?;
@@ -195,6 +202,7 @@ impl Deployer {
             container: container.clone(),
             tasks: self.settings.tasks.clone(),
             armed: true,
+            wait: Some(wait),
         };
         let networks = settings.joined(&release.app, "run");
         let streams = self.begin(&container, &networks, run.mode).await?;
@@ -225,6 +233,7 @@ impl Deployer {
             flags: run.settings,
             ..ContainerSpec::default()
         };
+        let wait = self.waits.begin();
         spec::put_labels(
             &mut spec.labels,
             [
@@ -235,7 +244,7 @@ impl Deployer {
                     RunSpec::default().ttl.as_secs().to_string(),
                 ),
                 (spec::RUN_LABEL, Attachment::Attached.to_string()),
-                (spec::LIFE_LABEL, self.life.clone()),
+                (spec::LIFE_LABEL, wait.mark().to_owned()),
             ],
         );
         let (name, container) = self.create_named(run.purpose, &mut spec).await?;
@@ -244,6 +253,7 @@ impl Deployer {
             container: container.clone(),
             tasks: self.settings.tasks.clone(),
             armed: true,
+            wait: Some(wait),
         };
         let streams = self.begin(&container, &[], run.mode).await?;
         Ok(RunHandle {
@@ -255,7 +265,13 @@ impl Deployer {
         })
     }
 
-    fn run_spec(&self, release: &Release, settings: &AppSettings, run: &RunSpec) -> ContainerSpec {
+    fn run_spec(
+        &self,
+        release: &Release,
+        settings: &AppSettings,
+        run: &RunSpec,
+        mark: &str,
+    ) -> ContainerSpec {
         let mut spec = spec::of_one_off(release, settings, &self.settings.owner);
         spec.name_servers = self.name_servers();
         let is_detached = run.mode == RunMode::Detached;
@@ -272,7 +288,7 @@ impl Deployer {
             [
                 (label::DEADLINE, run.ttl.as_secs().to_string()),
                 (spec::RUN_LABEL, attachment.to_string()),
-                (spec::LIFE_LABEL, self.life.clone()),
+                (spec::LIFE_LABEL, mark.to_owned()),
             ],
         );
         let RunLabels {
@@ -408,15 +424,17 @@ impl Deployer {
         Ok(expired.map(|info| info.id).collect())
     }
 
-    /// At start-up: one-off containers (but those of scheduled tasks) whose caller went away with the last daemon, and those that have ended.
+    /// One-off containers (but those of scheduled tasks) that nobody waits for, and those that have ended. Their callers
+    /// went away with the last daemon, or in this one's life while the engine was away.
     pub async fn orphaned_runs(&self) -> Result<Vec<ContainerId>, DeployError> {
         let detached = Attachment::Detached.to_string();
         let runs = self.runtime.list(&self.run_labels()).await?;
         let orphaned = runs.into_iter().filter(|info| {
             // Commands are taken before the engine is looked through for the first time.
-            let is_own = info.labels.get(spec::LIFE_LABEL) == Some(&self.life);
+            let mark = info.labels.get(spec::LIFE_LABEL);
+            let is_waited_for = mark.is_some_and(|mark| self.waits.contains(mark));
             let is_over = info.labels.get(spec::RUN_LABEL) != Some(&detached) || !info.is_running();
-            is_over && !is_own && !info.labels.contains_key(label::CRON_RUN)
+            is_over && !is_waited_for && !info.labels.contains_key(label::CRON_RUN)
         });
         Ok(orphaned.map(|info| info.id).collect())
     }

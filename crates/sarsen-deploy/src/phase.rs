@@ -80,7 +80,8 @@ impl Deployer {
             "Executing {phase} task from {file}: {}",
             task.command
         ));
-        let container = self.create_phase(&task).await?;
+        let wait = self.waits.begin();
+        let container = self.create_phase(&task, wait.mark()).await?;
         let networks = task.settings.joined(&task.release.app, "run");
         let work = self.follow_phase(&container, &networks, progress);
         let work = tokio::time::timeout(TIME_LIMIT, work);
@@ -101,7 +102,11 @@ impl Deployer {
         })
     }
 
-    async fn create_phase(&self, task: &PhaseTask<'_>) -> Result<ContainerId, DeployError> {
+    async fn create_phase(
+        &self,
+        task: &PhaseTask<'_>,
+        mark: &str,
+    ) -> Result<ContainerId, DeployError> {
         let release = task.release;
         let image = self.runtime.image(&release.image).await?;
         let mut spec = spec::of_one_off(release, task.settings, &self.settings.owner);
@@ -117,7 +122,7 @@ impl Deployer {
                 (label::PHASE_SCRIPT, task.phase.to_string()),
                 (label::DEADLINE, TIME_LIMIT.as_secs().to_string()),
                 (spec::RUN_LABEL, Attachment::Attached.to_string()),
-                (spec::LIFE_LABEL, self.life.clone()),
+                (spec::LIFE_LABEL, mark.to_owned()),
             ],
         );
         Ok(self.runtime.create(&spec).await?)

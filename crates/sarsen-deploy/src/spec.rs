@@ -14,7 +14,7 @@ use crate::{AppSettings, DeployError, DeployPlan, PlannedInstance, command};
 
 /// Says whether a one-off container has a caller that reads it.
 pub(crate) const RUN_LABEL: &str = "com.sarsen.run";
-/// Which run of the daemon has made a one-off container.
+/// The mark of a one-off container's command: whether this run of the daemon waits for it follows from that.
 pub(crate) const LIFE_LABEL: &str = "com.sarsen.life";
 
 /// The port that a process must listen on, when it must.

@@ -27,6 +27,17 @@ pub enum ArchiveType {
     Zip,
 }
 
+impl ArchiveType {
+    /// Its name, as `--archive-type` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::TarGz => "tar.gz",
+            Self::Zip => "zip",
+        }
+    }
+}
+
 impl FromStr for ArchiveType {
     type Err = Invalid;
 
@@ -63,8 +74,8 @@ pub struct Import {
 /// What became of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Imported {
-    /// A commit that no branch holds yet.
-    Commit(CommitId),
+    /// A commit that no branch holds yet, and what the archive was.
+    Commit(CommitId, ArchiveType),
     /// The branch holds the very same files.
     Unchanged(CommitId),
 }
@@ -95,7 +106,7 @@ impl Repos {
 
 fn run(path: &Path, import: Import) -> Result<Imported, GitError> {
     let repository = Repository::open_bare(path)?;
-    let leaves = read::leaves(&repository, import.archive, import.kind, import.caps)?;
+    let (leaves, found) = read::leaves(&repository, import.archive, import.kind, import.caps)?;
     let leaves = hoisted(leaves);
     if leaves.is_empty() {
         return Err(GitError::Refused("the archive holds no files".to_owned()));
@@ -120,7 +131,8 @@ fn run(path: &Path, import: Import) -> Result<Imported, GitError> {
     let author = Signature::now(name, mail)?;
     let parents: Vec<_> = parent.iter().collect();
     let commit = repository.commit(None, &author, &author, &import.message, &tree, &parents)?;
-    Ok(Imported::Commit(id(commit)?))
+    let kind = import.kind.unwrap_or(found);
+    Ok(Imported::Commit(id(commit)?, kind))
 }
 
 /// Takes away the one folder that code hosts put around everything.

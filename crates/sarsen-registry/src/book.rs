@@ -119,16 +119,14 @@ impl Book {
             said
         };
         let asked = self.asked_checks();
-        for life in self.ledger.lives() {
-            for offer in &life.offers {
-                let place = Place::here(offer.service.id.as_str());
-                let others = asked.get(&place).map(Vec::as_slice).unwrap_or_default();
-                let (service, instance) = of_container(life, offer, others, &mut keep);
-                if !service.attributes.contains_key("ignore") {
-                    content.instances.insert(instance.place(), instance);
-                }
-                content.services.insert(service.id.clone(), service);
+        for (id, (life, offer)) in self.ledger.offers() {
+            let others = asked.get(&Place::here(id));
+            let others = others.map(Vec::as_slice).unwrap_or_default();
+            let (service, instance) = of_container(life, offer, others, &mut keep);
+            if !service.attributes.contains_key("ignore") {
+                content.instances.insert(instance.place(), instance);
             }
+            content.services.insert(service.id.clone(), service);
         }
         for (place, registration) in &self.externals.services {
             if content.instances.contains_key(place) {
@@ -205,7 +203,7 @@ impl Book {
         let others: Vec<_> = self.externals.asked_of(place).collect();
         let (mut service, mut instance) = (None, None);
         if place.node.is_none() {
-            for (life, offer) in self.ledger.offers_of(&place.id) {
+            if let Some((life, offer)) = self.ledger.offer_of(&place.id) {
                 let (found, offered) = of_container(life, offer, &others, keep);
                 if !found.attributes.contains_key("ignore") {
                     instance = Some(offered);

@@ -5,7 +5,7 @@
 //! tombstone, and whatever speaks of a life older than the tombstone is ignored. Looks at a container overlap, too:
 //! each is counted when it begins, and one that began earlier does not overwrite one that began later.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sarsen_domain::{ContainerId, Service};
 
@@ -252,18 +252,31 @@ impl Ledger {
 
     /// The containers that count, oldest first.
     pub(crate) fn lives(&self) -> Vec<&Life> {
-        let mut lives: Vec<_> = self.alive.values().collect();
-        lives.sort_by_key(|life| life.started);
-        lives
+        let mut lives: Vec<_> = self.alive.iter().collect();
+        // Of two that began in the same moment always the same one comes first.
+        lives.sort_by_key(|(id, life)| (life.started, id.as_str()));
+        lives.into_iter().map(|(_, life)| life).collect()
     }
 
-    /// The offers of one service, that of the oldest container first.
-    pub(crate) fn offers_of(&self, id: &str) -> Vec<(&Life, &Offer)> {
-        let lives = self.alive.values();
-        let offers = lives.flat_map(|life| life.offers.iter().map(move |offer| (life, offer)));
-        let mut found: Vec<_> = offers.filter(|(_, offer)| offer.service.id == id).collect();
-        found.sort_by_key(|(life, _)| life.started);
-        found
+    /// What counts of each service id: of several containers that claim it, the youngest has it.
+    pub(crate) fn offers(&self) -> BTreeMap<&str, (&Life, &Offer)> {
+        let mut offers = BTreeMap::new();
+        for life in self.lives() {
+            for offer in &life.offers {
+                offers.insert(offer.service.id.as_str(), (life, offer));
+            }
+        }
+        offers
+    }
+
+    /// What counts of one service id.
+    pub(crate) fn offer_of(&self, id: &str) -> Option<(&Life, &Offer)> {
+        let claims = self.alive.iter().filter_map(|(container, life)| {
+            let offer = life.offers.iter().rfind(|offer| offer.service.id == id)?;
+            Some(((life.started, container.as_str()), life, offer))
+        });
+        let youngest = claims.max_by_key(|(age, ..)| *age);
+        youngest.map(|(_, life, offer)| (life, offer))
     }
 }
 

@@ -8,7 +8,7 @@ mod world;
 use axum::http::StatusCode;
 use sarsen_control::Look;
 use sarsen_domain::BuildStatus;
-use sarsen_store::Holder;
+use sarsen_store::{Holder, Scope};
 
 use world::World;
 
@@ -191,6 +191,29 @@ async fn a_build_under_way_refreshes_itself() {
         page.body
     );
     assert!(page.body.contains("running for"));
+}
+
+#[tokio::test]
+async fn the_domains_page_waits_for_no_name_server() {
+    let world = World::new().await.signed_in().await;
+    world.app("hello").await;
+    // Known without a name server, and nobody answers there for us.
+    let name = ["localhost".parse().unwrap()];
+    let domains = world.control.store.domains();
+    let scope = Scope::App("hello".parse().unwrap());
+    domains.set(&scope, &name).await.unwrap();
+    let page = world.get("/apps/hello/domains").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let refresh = "http-equiv=\"refresh\"";
+    assert!(page.body.contains("checking…") && page.body.contains(refresh));
+    let live = page.body.contains("id=\"names\" data-live") && page.body.contains("data-every");
+    assert!(live, "{}", page.body);
+    world.control.tasks.close();
+    world.control.tasks.wait().await;
+    let page = world.get("/apps/hello/domains").await.body;
+    let found = page.contains("127.0.0.1") || page.contains("::1");
+    assert!(found && !page.contains("checking…"), "{page}");
+    assert!(!page.contains(refresh), "there is nothing to wait for");
 }
 
 #[tokio::test]

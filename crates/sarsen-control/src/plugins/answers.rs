@@ -4,7 +4,7 @@
 
 mod facts;
 
-use sarsen_domain::AppName;
+use sarsen_domain::{AppName, ProcessType};
 
 use crate::control::Control;
 use crate::failure::{Failure, NO_SUCH_APP, Outcome};
@@ -30,6 +30,10 @@ pub(crate) async fn answer(control: &Control, call: &mut Call) -> Outcome {
                 _ => control.visible(&call.identity, apps).await?,
             };
             lines(call, apps.iter().map(ToString::to_string)).await
+        }
+        "ps-set-scale" => {
+            let command = control.scale_command(&words).await?;
+            control.stand_in(call, &command).await
         }
         "app-maybe-create" => control.create_on_push(&AppName::parse(text(0))?).await,
         "config-export" => {
@@ -65,7 +69,7 @@ fn command(trigger: &str, words: &[String]) -> Option<Vec<String>> {
         "app-create" => ("apps:create", &[]),
         "app-destroy" => ("apps:destroy", &["--force"]),
         "app-exists" => ("apps:exists", &[]),
-        "app-restart" | "deploy" | "release-and-deploy" => ("ps:restart", &[]),
+        "app-restart" | "release-and-deploy" => ("ps:restart", &[]),
         "certs-remove" => ("certs:remove", &[]),
         "certs-set" => ("certs:add", &[]),
         "config-get" => ("config:get", &[]),
@@ -81,13 +85,13 @@ fn command(trigger: &str, words: &[String]) -> Option<Vec<String>> {
             let name = words.get(1).map_or("urls", String::as_str);
             return Some(vec![name.to_owned(), words.first()?.clone()]);
         }
-        "ps-set-scale" => return scale(words),
+        "deploy" => return Some(deploy(words)),
         _ => return None,
     };
     // Of these only the app counts: images and sources are ours to choose.
     let only_app = matches!(
         trigger,
-        "deploy" | "release-and-deploy" | "receive-app" | "domains-disable" | "domains-enable"
+        "release-and-deploy" | "receive-app" | "domains-disable" | "domains-enable"
     );
     let kept = words.iter().take(if only_app { 1 } else { usize::MAX });
     let mut command = vec![name.to_owned()];
@@ -96,15 +100,18 @@ fn command(trigger: &str, words: &[String]) -> Option<Vec<String>> {
     Some(command)
 }
 
-/// `APP SKIP_DEPLOY CLEAR_EXISTING PROC=N…`
-fn scale(words: &[String]) -> Option<Vec<String>> {
-    let mut command = vec!["ps:scale".to_owned()];
-    if words.get(1).is_some_and(|skip| skip == "true") {
-        command.push("--skip-deploy".to_owned());
-    }
-    command.push(words.first()?.clone());
-    command.extend(words.iter().skip(3).cloned());
-    Some(command)
+/// `APP IMAGE_TAG PROC`: the image is ours to choose.
+fn deploy(words: &[String]) -> Vec<String> {
+    let mut command = vec!["ps:restart".to_owned()];
+    let (app, process) = (words.first(), words.get(2));
+    let process = process.filter(|process| !process.is_empty());
+    command.extend(app.into_iter().chain(process).cloned());
+    command
+}
+
+/// How many containers of a type run that nobody has scaled.
+fn usual(process: &ProcessType) -> u8 {
+    u8::from(process.is_web())
 }
 
 /// `APP GLOBAL MERGED FORMAT`
@@ -125,6 +132,30 @@ fn config_export(words: &[String]) -> Vec<String> {
 }
 
 impl Control {
+    /// `APP SKIP_DEPLOY CLEAR_EXISTING PROC=N…`: types that are cleared have their usual quantity again.
+    async fn scale_command(&self, words: &[String]) -> Outcome<Vec<String>> {
+        let text = |index: usize| words.get(index).map_or("", String::as_str);
+        let app = self.named(text(0)).await?;
+        let mut command = vec!["ps:scale".to_owned()];
+        if text(1) == "true" {
+            command.push("--skip-deploy".to_owned());
+        }
+        command.push(app.to_string());
+        let given: Vec<_> = words.iter().skip(3).cloned().collect();
+        if text(2) == "true" {
+            let named = |process: &str| {
+                let mut names = given.iter().filter_map(|pair| pair.split_once('='));
+                names.any(|(name, _)| name == process)
+            };
+            let all = self.store.formation().get(&app).await?;
+            let cleared = all.iter().map(|(process, _)| process);
+            let cleared = cleared.filter(|process| !named(process.as_str()));
+            command.extend(cleared.map(|process| format!("{process}={}", usual(process))));
+        }
+        command.extend(given);
+        Ok(command)
+    }
+
     /// An app that a plugin names.
     async fn named(&self, name: &str) -> Outcome<AppName> {
         let missing = || {
@@ -158,11 +189,8 @@ mod tests {
                 "config:set --no-restart app A=1",
             ),
             ("release-and-deploy", "app latest config", "ps:restart app"),
-            (
-                "ps-set-scale",
-                "app true false web=2",
-                "ps:scale --skip-deploy app web=2",
-            ),
+            ("deploy", "app", "ps:restart app"),
+            ("deploy", "app latest worker", "ps:restart app worker"),
             ("domains-urls", "app url", "url app"),
         ] {
             assert_eq!(

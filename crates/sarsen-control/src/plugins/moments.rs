@@ -1,7 +1,7 @@
 //! Triggers around whole commands: what is fired before one begins and after it has succeeded. A change of settings is
 //! told here, once for every way of making it.
 
-use sarsen_domain::AppName;
+use sarsen_domain::{AppName, EnvKey};
 use sarsen_plugins::{Call as Script, Output, Stdin, Trigger};
 
 use super::Lent;
@@ -24,32 +24,48 @@ fn before(call: &Call, app: &AppName) -> Option<Moment> {
     Some((trigger, vec![app.to_string()]))
 }
 
+/// A change of an app's config vars. Only their names are told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ConfigChange<'a> {
+    Set(&'a [EnvKey]),
+    Unset(&'a [EnvKey]),
+    Cleared,
+}
+
 /// What is fired after a command that has succeeded.
-fn after(call: &Call, app: &AppName) -> Option<Moment> {
+fn after(call: &Call, app: &AppName) -> Vec<Moment> {
     let (noun, verb) = call.command.name.split_once(':').unwrap_or_default();
     let app = app.to_string();
     let words = || call.args.from(1).to_vec();
-    match (noun, verb) {
+    let moment = match (noun, verb) {
         ("domains", "add" | "remove" | "set" | "clear" | "reset" | "enable" | "disable") => {
             let mut args = vec![app, verb.to_owned()];
             args.extend(words());
-            Some((Trigger::PostDomainsUpdate, args))
+            (Trigger::PostDomainsUpdate, args)
         }
         ("ports", "add" | "remove" | "set" | "clear") => {
-            Some((Trigger::PostProxyPortsUpdate, vec![app, verb.to_owned()]))
+            (Trigger::PostProxyPortsUpdate, vec![app, verb.to_owned()])
         }
-        ("certs", "add" | "update" | "generate") => Some((Trigger::PostCertsUpdate, vec![app])),
-        ("certs", "remove") => Some((Trigger::PostCertsRemove, vec![app])),
-        ("proxy", "enable") => Some((Trigger::ProxyEnable, vec![app])),
-        ("proxy", "disable") => Some((Trigger::ProxyDisable, vec![app])),
-        ("ps", "stop") => Some((Trigger::PostStop, vec![app])),
+        // A certificate decides on the URLs of domains: those who follow these are told of no action.
+        ("certs", "add" | "update" | "generate" | "rollback") => {
+            let domains = (Trigger::PostDomainsUpdate, vec![app.clone()]);
+            return vec![(Trigger::PostCertsUpdate, vec![app]), domains];
+        }
+        ("certs", "remove") => {
+            let domains = (Trigger::PostDomainsUpdate, vec![app.clone()]);
+            return vec![(Trigger::PostCertsRemove, vec![app]), domains];
+        }
+        ("proxy", "enable") => (Trigger::ProxyEnable, vec![app]),
+        ("proxy", "disable") => (Trigger::ProxyDisable, vec![app]),
+        ("ps", "stop") => (Trigger::PostStop, vec![app]),
         ("buildpacks", "set-property") if call.args.get(1) == Some("stack") => {
             let value = call.args.get(2).unwrap_or_default().to_owned();
-            Some((Trigger::PostStackSet, vec![app, value]))
+            (Trigger::PostStackSet, vec![app, value])
         }
-        _ if call.command.name == "git-upload-pack" => Some((Trigger::GitPostPull, vec![app])),
-        _ => None,
-    }
+        _ if call.command.name == "git-upload-pack" => (Trigger::GitPostPull, vec![app]),
+        _ => return Vec::new(),
+    };
+    vec![moment]
 }
 
 impl Control {
@@ -70,27 +86,29 @@ impl Control {
     /// Fires what belongs after the command. It has happened: a failure is only said.
     pub(crate) async fn tell_of(&self, call: &mut Call) -> Outcome {
         for app in self.concerned(call).await? {
-            if let Some(moment) = after(call, &app)
-                && let Err(failure) = self.fire_for(call, moment).await
-            {
-                call.out.warn(&failure.message).await?;
+            for moment in after(call, &app) {
+                if let Err(failure) = self.fire_for(call, moment).await {
+                    call.out.warn(&failure.message).await?;
+                }
             }
         }
         Ok(())
     }
 
-    /// An app's config vars have changed; nothing runs with them yet. Only their names are told.
-    pub(crate) async fn tell_of_config(&self, call: &mut Call, app: &AppName) -> Outcome {
-        let verb = match call.command.name {
-            "config:unset" => "unset",
-            "config:clear" => "clear",
-            _ => "set",
+    /// An app's config vars have changed; nothing runs with them yet.
+    pub(crate) async fn tell_of_config(
+        &self,
+        call: &mut Call,
+        app: &AppName,
+        change: ConfigChange<'_>,
+    ) -> Outcome {
+        let (verb, keys) = match change {
+            ConfigChange::Set(keys) => ("set", keys),
+            ConfigChange::Unset(keys) => ("unset", keys),
+            ConfigChange::Cleared => ("clear", &[][..]),
         };
         let mut args = vec![app.to_string(), verb.to_owned()];
-        if matches!(call.command.name, "config:set" | "config:unset") {
-            let key = |word: &String| word.split('=').next().unwrap_or_default().to_owned();
-            args.extend(call.args.from(1).iter().map(key));
-        }
+        args.extend(keys.iter().map(EnvKey::to_string));
         if let Err(failure) = self.fire_for(call, (Trigger::PostConfigUpdate, args)).await {
             call.out.warn(&failure.message).await?;
         }

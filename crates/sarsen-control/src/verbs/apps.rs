@@ -245,11 +245,15 @@ async fn rename(control: &Control, call: &mut Call) -> Outcome {
         .header(&format!("Renaming {} to {}...", &*app, &*new))
         .await?;
     control.rename_app(lock, &new).await?;
-    if call.args.has("--skip-deploy") {
-        return Ok(());
+    if !call.args.has("--skip-deploy") {
+        // The containers carry the old name in their labels and environment: replace them.
+        control.restart_if_deployed(call, &new).await?;
     }
-    // The containers carry the old name in their labels and environment: replace them.
-    control.restart_if_deployed(call, &new).await
+    let names = [app.as_str(), new.as_str()];
+    control
+        .tell_plugins_about(Trigger::PostAppRename, &names)
+        .await;
+    Ok(())
 }
 
 async fn clone(control: &Control, call: &mut Call) -> Outcome {
@@ -266,10 +270,14 @@ async fn clone(control: &Control, call: &mut Call) -> Outcome {
         .header(&format!("Cloning {} to {}...", &*app, &*new))
         .await?;
     control.clone_app(&app, &new).await?;
-    if call.args.has("--skip-deploy") || control.store.apps().get(&app).await?.stopped {
-        return Ok(());
+    if !call.args.has("--skip-deploy") && !control.store.apps().get(&app).await?.stopped {
+        control.deploy_clone(call, &app, &new).await?;
     }
-    control.deploy_clone(call, &app, &new).await
+    let names = [app.as_str(), new.as_str()];
+    control
+        .tell_plugins_about(Trigger::PostAppClone, &names)
+        .await;
+    Ok(())
 }
 
 async fn lock(control: &Control, call: &mut Call) -> Outcome {

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::output::columns;
+use crate::plugins::ConfigChange;
 use crate::property::scope;
 use crate::table::{Call, Command, verb};
 
@@ -230,6 +231,7 @@ async fn apply(
         config.set(key.clone(), value.clone())?;
     }
     let names: Vec<_> = config.iter().map(|(key, _)| key.to_string()).collect();
+    let keys: Vec<_> = vars.iter().map(|(key, _)| key.clone()).collect();
     if !call.out.quiet {
         call.out.header("Setting config vars").await?;
         let rows: Vec<_> = config
@@ -242,7 +244,8 @@ async fn apply(
         Existing::Replaced => control.store.config().replace(&scope, &config).await?,
         Existing::Kept => control.store.config().set(&scope, vars).await?,
     }
-    redeploy(control, call, &scope, &format!("Set {}", names.join(", "))).await
+    let why = format!("Set {}", names.join(", "));
+    redeploy(control, call, &scope, ConfigChange::Set(&keys), &why).await
 }
 
 async fn unset(control: &Control, call: &mut Call) -> Outcome {
@@ -268,20 +271,16 @@ async fn unset(control: &Control, call: &mut Call) -> Outcome {
     }
     control.store.config().unset(&scope, &there).await?;
     let names: Vec<_> = there.iter().map(EnvKey::to_string).collect();
-    redeploy(
-        control,
-        call,
-        &scope,
-        &format!("Unset {}", names.join(", ")),
-    )
-    .await
+    let why = format!("Unset {}", names.join(", "));
+    redeploy(control, call, &scope, ConfigChange::Unset(&there), &why).await
 }
 
 async fn clear(control: &Control, call: &mut Call) -> Outcome {
     let (scope, _) = scope(call)?;
     control.store.config().clear(&scope).await?;
     call.out.header("Clearing config vars").await?;
-    redeploy(control, call, &scope, "Cleared config vars").await
+    let (change, why) = (ConfigChange::Cleared, "Cleared config vars");
+    redeploy(control, call, &scope, change, why).await
 }
 
 async fn import(control: &Control, call: &mut Call) -> Outcome {
@@ -397,13 +396,14 @@ pub(crate) async fn redeploy(
     control: &Control,
     call: &mut Call,
     scope: &Scope,
+    change: ConfigChange<'_>,
     why: &str,
 ) -> Outcome {
     let Scope::App(app) = scope else {
         return Ok(());
     };
     let record = control.store.apps().get(app).await?;
-    control.tell_of_config(call, app).await?;
+    control.tell_of_config(call, app, change).await?;
     let runs = record.deployed && !record.stopped && control.is_restored(app).await?;
     if call.args.has("--no-restart") || !runs {
         return Ok(());

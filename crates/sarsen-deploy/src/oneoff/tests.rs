@@ -130,6 +130,27 @@ async fn the_expired_and_the_orphaned_are_found() {
 }
 
 #[tokio::test]
+async fn what_stays_because_the_engine_is_away_is_orphaned_when_its_command_is_over() {
+    let world = World::new(Behaviour::default());
+    let away = || RuntimeError::Unreachable("no such file".into());
+    let still_waited_for = world.run(&["a"], RunMode::Output).await.unwrap();
+    let left = world.run(&["b"], RunMode::Output).await.unwrap();
+    let container = left.container.clone();
+    world.engine.fail_next(Operation::Wait, away());
+    world.engine.fail_next(Operation::Remove, away());
+    left.wait().await.unwrap_err();
+    world.tasks.close();
+    world.tasks.wait().await;
+    let detached = world.run(&["c"], RunMode::Detached).await.unwrap();
+    drop(detached);
+    assert_eq!(world.containers().len(), 3);
+    let orphaned = world.deployer.orphaned_runs().await.unwrap();
+    assert_eq!(orphaned, [container], "the detached one goes on");
+    assert!(world.deployer.abandon(&orphaned).await.is_empty());
+    drop(still_waited_for);
+}
+
+#[tokio::test]
 async fn entering_needs_a_running_container() {
     let world = World::new(Behaviour::default());
     let handle = world.run(&["a"], RunMode::Output).await.unwrap();

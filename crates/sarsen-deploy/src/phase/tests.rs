@@ -63,6 +63,28 @@ async fn a_cancelled_task_is_killed() {
 }
 
 #[tokio::test]
+async fn what_stays_of_a_task_is_orphaned() {
+    let world = ending(0);
+    let away = sarsen_runtime::RuntimeError::Unreachable("no such file".into());
+    world.engine.fail_next(Operation::Remove, away);
+    run(&world).await.unwrap();
+    assert_eq!(world.containers().len(), 1);
+    assert_eq!(world.deployer.orphaned_runs().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_task_under_way_is_waited_for() {
+    let world = World::new(Behaviour::default());
+    let look = async {
+        until("the start", || !world.containers().is_empty()).await;
+        assert!(world.deployer.orphaned_runs().await.unwrap().is_empty());
+        world.cancel.cancel();
+    };
+    let (outcome, ()) = tokio::join!(run(&world), look);
+    assert!(matches!(outcome, Err(DeployError::Cancelled)));
+}
+
+#[tokio::test]
 async fn a_task_is_on_the_apps_networks() {
     let mut world = ending(0);
     world.settings.networks = vec!["data".to_owned()];

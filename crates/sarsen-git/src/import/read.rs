@@ -21,13 +21,13 @@ const TARGET_MAX: u64 = 4096;
 const DEPTH_MAX: usize = 200;
 const HEADERS: u64 = 4096;
 
-/// Everything in the archive, written to the object store.
+/// Everything in the archive, written to the object store, and what the archive is.
 pub(super) fn leaves(
     repository: &Repository,
     mut file: File,
     kind: Option<ArchiveType>,
     caps: Caps,
-) -> Result<Leaves, GitError> {
+) -> Result<(Leaves, ArchiveType), GitError> {
     let found = sniff(&mut file).map_err(GitError::io("read the archive"))?;
     let fits = match kind {
         None => true,
@@ -57,7 +57,7 @@ pub(super) fn leaves(
         }
         ArchiveType::Zip => reading.zip(BufReader::new(file))?,
     }
-    Ok(reading.leaves)
+    Ok((reading.leaves, found))
 }
 
 fn sniff(file: &mut File) -> io::Result<ArchiveType> {

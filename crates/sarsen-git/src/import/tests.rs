@@ -106,7 +106,7 @@ fn zip_of(members: &[&str]) -> Vec<u8> {
 }
 
 async fn files_of(repos: &Repos, app: &AppName, imported: Imported) -> String {
-    let Imported::Commit(commit) = imported else {
+    let Imported::Commit(commit, _) = imported else {
         panic!("{imported:?}");
     };
     let branch = Branch::parse("master").unwrap();

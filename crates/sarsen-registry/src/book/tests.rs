@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use sarsen_domain::ContainerId;
 use std::time::Duration;
 
-fn offer(check: Option<CheckSpec>) -> Offer {
+fn offer(container: &ContainerId, check: Option<CheckSpec>) -> Offer {
     Offer {
         service: Service {
             id: "h:c:80".into(),
@@ -17,7 +17,7 @@ fn offer(check: Option<CheckSpec>) -> Offer {
             tags: vec![],
             attributes: BTreeMap::new(),
             health: Health::Passing,
-            container: ContainerId::parse("abc").unwrap(),
+            container: container.clone(),
             owner: None,
         },
         check,
@@ -25,11 +25,17 @@ fn offer(check: Option<CheckSpec>) -> Offer {
 }
 
 fn see(book: &mut Book, started: i64, check: Option<CheckSpec>) {
+    see_one(book, "abc", started, check);
+}
+
+/// Any container: all claim the same service id.
+fn see_one(book: &mut Book, container: &str, started: i64, check: Option<CheckSpec>) {
     let look = book.ledger.begin();
+    let id = ContainerId::parse(container).unwrap();
     let sighting = Sighting {
-        id: ContainerId::parse("abc").unwrap(),
+        offers: vec![offer(&id, check)],
+        id,
         started,
-        offers: vec![offer(check)],
         process: None,
         conditions: vec![],
     };
@@ -69,6 +75,53 @@ fn a_check_decides_and_begins_anew_with_each_life() {
     assert_eq!(status(&mut book), CheckStatus::Passing);
     see(&mut book, 20, Some(tcp()));
     assert_eq!(status(&mut book), CheckStatus::Critical, "another life");
+}
+
+#[test]
+fn the_youngest_that_claims_an_id_has_it_and_its_check_goes_on() {
+    let mut book = Book::default();
+    see_one(&mut book, "abc", 10, Some(tcp()));
+    see_one(&mut book, "def", 20, Some(tcp()));
+    assert_eq!(
+        status(&mut book),
+        CheckStatus::Critical,
+        "nobody looked yet"
+    );
+    let place = Place::here("service:h:c:80");
+    let state = book.state_mut(&place).unwrap();
+    assert_eq!(state.generation, 20);
+    state.observe(CheckStatus::Passing, "ok");
+    let catalog = Catalog::starting_at(1).followed_by(book.content()).0;
+    let instance = catalog.instance(&Place::here("h:c:80")).unwrap();
+    let Source::Container { id, .. } = &instance.source else {
+        panic!("{instance:?}");
+    };
+    assert_eq!(id.as_str(), "def");
+    assert_eq!(instance.status(), CheckStatus::Passing);
+    // Neither when all is made anew nor when one spot is.
+    let spot = BTreeSet::from([Spot::Instance(Place::here("h:c:80"))]);
+    let patched = catalog.patched(book.patch(&spot, &catalog));
+    assert_eq!(patched, catalog);
+    let (_, changed) = catalog.followed_by(book.content());
+    assert!(!changed);
+    // The other one has it when the winner is gone, and a check of its own.
+    book.ledger.died(&ContainerId::parse("def").unwrap(), 30);
+    assert_eq!(status(&mut book), CheckStatus::Critical);
+    assert_eq!(book.state_mut(&place).unwrap().generation, 10);
+}
+
+#[test]
+fn of_two_that_began_at_once_always_the_same_one_wins() {
+    let mut winners = BTreeSet::new();
+    for (first, second) in [("a", "b"), ("b", "a")].repeat(8) {
+        let mut book = Book::default();
+        see_one(&mut book, first, 10, None);
+        see_one(&mut book, second, 10, None);
+        let (_, offer) = book.ledger.offer_of("h:c:80").unwrap();
+        winners.insert(offer.service.container.to_string());
+        winners.insert(book.content().services["h:c:80"].container.to_string());
+    }
+    assert_eq!(winners, BTreeSet::from(["b".to_owned()]));
 }
 
 #[test]
@@ -167,8 +220,8 @@ enum Deed {
     Node(u8, u8),
     Forget(Key),
     Report(u8, CheckStatus),
-    Container(i64),
-    Death(i64),
+    Container(&'static str, i64),
+    Death(&'static str, i64),
 }
 
 /// One of the containers' services, and others.
@@ -181,6 +234,11 @@ fn place(number: u8) -> Place {
         },
         other => Place::here(format!("s{other}")),
     }
+}
+
+/// One of two that claim the same service.
+fn containers() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["abc", "def"])
 }
 
 fn check_place(number: u8, service: Option<u8>) -> Place {
@@ -208,8 +266,8 @@ fn deeds() -> impl Strategy<Value = Deed> {
         (0..2u8, 0..2u8).prop_map(|(n, address)| Deed::Node(n, address)),
         forget.prop_map(Deed::Forget),
         (0..3u8, status).prop_map(|(n, status)| Deed::Report(n, status)),
-        (0..5i64).prop_map(Deed::Container),
-        (0..5i64).prop_map(Deed::Death),
+        (containers(), 0..5i64).prop_map(|(id, at)| Deed::Container(id, at)),
+        (containers(), 0..5i64).prop_map(|(id, at)| Deed::Death(id, at)),
     ]
 }
 
@@ -241,7 +299,7 @@ fn entry(deed: &Deed) -> Option<Entry> {
             address: format!("10.0.0.{address}"),
             ..Node::default()
         }),
-        Deed::Forget(_) | Deed::Report(..) | Deed::Container(_) | Deed::Death(_) => return None,
+        Deed::Forget(_) | Deed::Report(..) | Deed::Container(..) | Deed::Death(..) => return None,
     })
 }
 
@@ -255,12 +313,12 @@ fn done(book: &mut Book, catalog: &Catalog, deed: &Deed) -> Catalog {
         spots.extend(book.externals.spot_of(&key));
     }
     match deed {
-        Deed::Container(started) => {
-            see(book, *started, Some(tcp()));
+        Deed::Container(id, started) => {
+            see_one(book, id, *started, Some(tcp()));
             return catalog.followed_by(book.content()).0;
         }
-        Deed::Death(at) => {
-            book.ledger.died(&ContainerId::parse("abc").unwrap(), *at);
+        Deed::Death(id, at) => {
+            book.ledger.died(&ContainerId::parse(id).unwrap(), *at);
             return catalog.followed_by(book.content()).0;
         }
         Deed::Forget(key) => {

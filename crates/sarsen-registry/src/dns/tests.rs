@@ -33,6 +33,12 @@ impl World {
     }
 
     async fn with(upstreams: Upstreams) -> Self {
+        let listener = DnsListener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        Self::at(listener, upstreams)
+    }
+
+    /// A catalog of its own at sockets that may have been open before.
+    fn at(listener: DnsListener, upstreams: Upstreams) -> Self {
         let settings = RegistrySettings::new("me", Host::local("box"));
         let registry = Registry::new(Arc::new(FakeRuntime::new()), settings);
         let settings = DnsSettings {
@@ -43,7 +49,6 @@ impl World {
             upstreams,
         };
         let dns = Dns::new(registry.clone(), settings).unwrap();
-        let listener = DnsListener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (shutdown, tasks) = (CancellationToken::new(), TaskTracker::new());
         let address = listener.address();
         let serving = shutdown.clone();

@@ -5,9 +5,8 @@ use axum::extract::State;
 use axum::response::Response;
 use sarsen_control::board::Property;
 use sarsen_control::board::{
-    AppBoard, CronRow, DomainBoard, DomainCheck, ScaleRow, ServiceRow, StorageRow,
+    AppBoard, CronRow, DomainBoard, DomainCheck, DomainState, ScaleRow, ServiceRow, StorageRow,
 };
-use tokio::time::timeout;
 
 use super::frame::{Frame, Head};
 use super::show;
@@ -90,8 +89,6 @@ struct SettingsPage {
     properties: Vec<Property>,
 }
 
-/// DNS is waited for so long.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 /// So many domains are looked up for one page.
 const CHECKED: usize = 20;
 
@@ -102,24 +99,27 @@ pub(crate) async fn domains(visit: Visit, State(web): State<Web>) -> Result<Resp
             return Ok(None);
         };
         let board = web.control.domain_board(app).await?;
-        let looks = board.effective.iter().take(CHECKED).map(|domain| {
-            let look = web.control.check_domain(app, domain);
-            async move { timeout(PATIENCE, look).await.ok().and_then(Result::ok) }
-        });
-        let looks: Vec<Option<DomainCheck>> = futures_util::future::join_all(looks).await;
-        let looks = looks.into_iter().chain(std::iter::repeat(None));
-        let rows = board.effective.iter().zip(looks);
+        let state = |(number, domain): (usize, &String)| match number < CHECKED {
+            true => web.control.domain_state(app, domain),
+            false => DomainState::Unknown,
+        };
+        let states: Vec<_> = board.effective.iter().enumerate().map(state).collect();
+        let is_checking = states.contains(&DomainState::Checking);
+        let rows = board.effective.iter().zip(states);
         let rows = rows
-            .map(|(domain, check)| domain_row(&board, domain, check))
+            .map(|(domain, state)| domain_row(&board, domain, state))
             .collect();
         let name = &whole.card.name;
         Ok(Some(DomainsPage {
-            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/domains")).commands([
-                format!("sarsen domains:report {name}"),
-                format!("sarsen domains:add {name} DOMAIN"),
-                format!("sarsen letsencrypt:enable {name}"),
-                format!("sarsen certs:report {name}"),
-            ]),
+            frame: Frame::new(&visit, "apps", &format!("/apps/{name}/domains"))
+                .lively(3)
+                .busy(is_checking)
+                .commands([
+                    format!("sarsen domains:report {name}"),
+                    format!("sarsen domains:add {name} DOMAIN"),
+                    format!("sarsen letsencrypt:enable {name}"),
+                    format!("sarsen certs:report {name}"),
+                ]),
             head: Head::new(&visit, &whole, "/domains"),
             rows,
             board,
@@ -128,18 +128,14 @@ pub(crate) async fn domains(visit: Visit, State(web): State<Web>) -> Result<Resp
     Ok(super::found(&visit, page.await))
 }
 
-fn domain_row(board: &DomainBoard, domain: &str, check: Option<DomainCheck>) -> DomainRow {
-    let (dns, dns_tone) = match &check {
-        Some(check) if check.arrives => ("leads here".to_owned(), "good"),
-        Some(check) if check.addresses.is_empty() => ("not in DNS".to_owned(), "odd"),
-        Some(check) => (
-            check
-                .problem
-                .as_deref()
-                .map_or("leads elsewhere".to_owned(), show::first_line),
-            "bad",
-        ),
-        None => ("not checked in time".to_owned(), "idle"),
+fn domain_row(board: &DomainBoard, domain: &str, state: DomainState) -> DomainRow {
+    let (dns, dns_tone, addresses) = match state {
+        DomainState::Checked(check) => {
+            let (dns, tone) = led_to(&check);
+            (dns, tone, check.addresses.join(" "))
+        }
+        DomainState::Checking => ("checking…".to_owned(), "idle", String::new()),
+        DomainState::Unknown => ("not checked in time".to_owned(), "idle", String::new()),
     };
     let (tls, tls_tone) = match &board.certificate {
         None => ("no certificate", "idle"),
@@ -152,13 +148,26 @@ fn domain_row(board: &DomainBoard, domain: &str, check: Option<DomainCheck>) -> 
         domain: domain.to_owned(),
         dns,
         dns_tone,
-        addresses: check
-            .map(|check| check.addresses.join(" "))
-            .unwrap_or_default(),
+        addresses,
         tls,
         tls_tone,
         is_own: board.own.iter().any(|own| own == domain),
     }
+}
+
+/// Where a domain leads, and how good that is.
+fn led_to(check: &DomainCheck) -> (String, &'static str) {
+    if check.arrives {
+        return ("leads here".to_owned(), "good");
+    }
+    if check.addresses.is_empty() {
+        return ("not in DNS".to_owned(), "odd");
+    }
+    let why = check.problem.as_deref();
+    (
+        why.map_or("leads elsewhere".to_owned(), show::first_line),
+        "bad",
+    )
 }
 
 pub(crate) async fn scale(visit: Visit, State(web): State<Web>) -> Result<Response, Response> {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use sarsen_domain::{AppName, PortMapping, ProcessType, Scheme};
+use sarsen_domain::{AppName, Branch, PortMapping, ProcessType, Scheme, Service};
 use sarsen_runtime::ContainerStatus;
 
 use super::{line, lines};
@@ -51,7 +51,11 @@ impl Control {
                 line(call, if branch.is_empty() { "master" } else { &branch }).await
             }
             "git-has-code" => {
-                yes_if((self.store.releases().live(&app).await?.is_some()).then_some(()))
+                let branch = match text(1) {
+                    "" => self.branch_to_deploy(&app).await?,
+                    named => Branch::parse(named)?,
+                };
+                yes_if(self.repos.head(&app, &branch)?.map(|_| ()))
             }
             "git-revision" => {
                 let live = self.store.releases().live(&app).await?;
@@ -105,9 +109,8 @@ impl Control {
                 line(call, &listeners.join(" ")).await
             }
             "network-get-ipaddr" => {
-                let all = self.listeners(app, text(1));
-                let first = all.first().and_then(|address| address.rsplit_once(':'));
-                line(call, first.map_or("", |(ip, _)| ip)).await
+                let address = self.address_of(app, text(1), text(2));
+                line(call, &address.unwrap_or_default()).await
             }
             "procfile-exists" => {
                 let live = self.store.releases().live(app).await?;
@@ -203,17 +206,19 @@ impl Control {
     /// `ip:port` of each running process of a type.
     fn listeners(&self, app: &AppName, process: &str) -> Vec<String> {
         let catalog = self.registry.catalog();
-        catalog
-            .by_app(app)
-            .filter(|service| {
-                let owner = service.owner.as_ref();
-                owner.is_some_and(|owner| process.is_empty() || owner.process.as_str() == process)
-            })
-            .map(|service| service.address.to_string())
-            .collect()
+        let services = catalog.by_app(app).filter(|one| is_of(one, process));
+        services.map(|one| one.address.to_string()).collect()
     }
 
-    /// `3 true`: how many are to run, and whether all, some or none do.
+    /// The address of one container of a process type, or of the first of them.
+    fn address_of(&self, app: &AppName, process: &str, container: &str) -> Option<String> {
+        let catalog = self.registry.catalog();
+        let services = catalog.by_app(app).filter(|one| is_of(one, process));
+        let mut meant = services.filter(|one| one.container.as_str().starts_with(container));
+        meant.next().map(|one| one.address.ip().to_string())
+    }
+
+    /// `3 true`: how many run, and whether all, some or none do.
     async fn status_of(&self, app: &AppName) -> Outcome<String> {
         let live = self.live_instances(app).await?;
         let running = self.deployer.processes(app).await?;
@@ -231,7 +236,7 @@ impl Control {
             up if up == live.len() => "true",
             _ => "mixed",
         };
-        Ok(format!("{} {word}", live.len()))
+        Ok(format!("{up} {word}"))
     }
 
     /// The flags that users have given for a phase.
@@ -240,6 +245,12 @@ impl Control {
         let mine = options.filter(|one| one.phase.as_str() == phase && one.process.is_none());
         Ok(mine.map(|one| one.option).collect::<Vec<_>>().join(" "))
     }
+}
+
+/// Whether it is a service of this process type, or of any when none is named.
+fn is_of(service: &Service, process: &str) -> bool {
+    let owner = service.owner.as_ref();
+    owner.is_some_and(|owner| process.is_empty() || owner.process.as_str() == process)
 }
 
 fn ports_json(ports: &[PortMapping]) -> String {

@@ -8,6 +8,7 @@ use super::{addon, subject};
 use crate::addons::service;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+use crate::plugins::ConfigChange;
 use crate::table::Call;
 use crate::verbs::config::redeploy;
 
@@ -30,7 +31,8 @@ pub(super) async fn link(control: &Control, call: &mut Call) -> Outcome {
         .service_action("post-link-complete", of, Some(&app))
         .await?;
     let why = format!("Link {} service {}", addon.name, record.name);
-    redeploy(control, call, &Scope::App(app), &why).await
+    let change = ConfigChange::Set(std::slice::from_ref(&key));
+    redeploy(control, call, &Scope::App(app), change, &why).await
 }
 
 pub(super) async fn unlink(control: &Control, call: &mut Call) -> Outcome {
@@ -65,7 +67,7 @@ pub(super) async fn unlink(control: &Control, call: &mut Call) -> Outcome {
         .service_action("post-unlink-complete", of, Some(&app))
         .await?;
     let why = format!("Unlink {} service {}", addon.name, record.name);
-    redeploy(control, call, &scope, &why).await
+    redeploy(control, call, &scope, ConfigChange::Unset(&keys), &why).await
 }
 
 /// The usual config var becomes this service's; what it held before moves to one with a colour in its name.
@@ -111,8 +113,9 @@ pub(super) async fn promote(control: &Control, call: &mut Call) -> Outcome {
     for (key, _) in &vars {
         call.out.line(&format!("       {key}")).await?;
     }
+    let keys: Vec<_> = vars.into_iter().map(|(key, _)| key).collect();
     let why = format!("Promote {} service {}", addon.name, record.name);
-    redeploy(control, call, &scope, &why).await
+    redeploy(control, call, &scope, ConfigChange::Set(&keys), &why).await
 }
 
 /// The vars that hold a service's URL, whatever stands behind its question mark.

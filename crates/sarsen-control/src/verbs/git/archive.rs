@@ -90,8 +90,8 @@ pub(super) async fn from_archive(control: &Control, call: &mut Call) -> Outcome 
         branch: branch.clone(),
     };
     control.repos.init(&app).await?;
-    let commit = match control.repos.import(&app, import).await? {
-        Imported::Commit(commit) => commit,
+    let (commit, kind) = match control.repos.import(&app, import).await? {
+        Imported::Commit(commit, kind) => (commit, kind),
         Imported::Unchanged(_) => {
             return Err(Failure::new(format!(
                 "No changes detected, skipping git commit\nCall 'ps:rebuild {}' to build what is there once more",
@@ -108,8 +108,7 @@ pub(super) async fn from_archive(control: &Control, call: &mut Call) -> Outcome 
         .await?;
     let line = |control, job| from_received(control, job, received);
     control.perform(job, call.viewer(), line).await?;
-    let word = call.args.value("--archive-type").unwrap_or("archive");
-    set_deploy_source(control, &app, (word, &shown)).await
+    set_deploy_source(control, &app, (kind.as_str(), &shown)).await
 }
 
 async fn caps(control: &Control, app: &AppName) -> Outcome<Caps> {

@@ -1,51 +1,21 @@
 //! One server after the other at the same port.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType};
 use hickory_proto::rr::RecordType;
-use sarsen_runtime::fake::FakeRuntime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::{World, question};
-use crate::dns::{Dns, DnsListener, DnsSettings, Upstreams};
-use crate::{Host, Registry, RegistrySettings};
-
-/// A server of its own catalog at sockets that may have been open before.
-fn serve_at(listener: DnsListener, upstreams: Upstreams) -> World {
-    let settings = RegistrySettings::new("me", Host::local("box"));
-    let registry = Registry::new(Arc::new(FakeRuntime::new()), settings);
-    let settings = DnsSettings {
-        domain: "sarsen".to_owned(),
-        node: "box".to_owned(),
-        datacenter: "dc1".to_owned(),
-        ttl: Duration::from_secs(1),
-        upstreams,
-    };
-    let dns = Dns::new(registry.clone(), settings).unwrap();
-    let world = World {
-        registry,
-        address: listener.address(),
-        shutdown: CancellationToken::new(),
-        tasks: TaskTracker::new(),
-    };
-    let serving = world.shutdown.clone();
-    world
-        .tasks
-        .spawn(async move { dns.serve(listener, serving).await });
-    world
-}
+use crate::dns::{DnsListener, Upstreams};
 
 #[tokio::test]
 async fn what_is_asked_between_two_servers_is_answered_by_the_second() {
     let listener = DnsListener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let (udp, tcp) = listener.sockets().unwrap();
     let address = listener.address();
-    let first = serve_at(listener, Upstreams::These(Vec::new()));
+    let first = World::at(listener, Upstreams::These(Vec::new()));
     first.ask("node.sarsen.", RecordType::A).await;
     first.stop().await;
     let asked = question("web.service.sarsen.", RecordType::A);
@@ -57,7 +27,7 @@ async fn what_is_asked_between_two_servers_is_answered_by_the_second() {
     stream.write_u16(length).await.unwrap();
     stream.write_all(&bytes).await.unwrap();
     let second = DnsListener::from_sockets(udp, tcp).unwrap();
-    let second = serve_at(second, Upstreams::These(Vec::new()));
+    let second = World::at(second, Upstreams::These(Vec::new()));
     let mut buffer = vec![0; 512];
     let heard = tokio::time::timeout(Duration::from_secs(5), datagram.recv(&mut buffer)).await;
     buffer.truncate(heard.unwrap().unwrap());
@@ -81,7 +51,7 @@ async fn what_was_asked_before_the_end_is_answered() {
     // It answers when we do.
     let upstream = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let servers = Upstreams::These(vec![upstream.local_addr().unwrap()]);
-    let world = serve_at(listener, servers);
+    let world = World::at(listener, servers);
     let mut stream = TcpStream::connect(world.address).await.unwrap();
     let asked = question("example.com.", RecordType::A);
     let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
