@@ -261,6 +261,18 @@ pub(crate) async fn apps_to_report(control: &Control, call: &mut Call) -> Outcom
     Ok(apps)
 }
 
+/// The same where `--global` means what holds without any app: `None`.
+pub(crate) async fn scopes_to_report(
+    control: &Control,
+    call: &mut Call,
+) -> Outcome<Vec<Option<AppName>>> {
+    if call.args.has("--global") {
+        return Ok(vec![None]);
+    }
+    let apps = apps_to_report(control, call).await?;
+    Ok(apps.into_iter().map(Some).collect())
+}
+
 /// What `<app>|--all` came to.
 pub(crate) async fn apps_meant(control: &Control, call: &mut Call) -> Outcome<Vec<AppName>> {
     match &call.app {

@@ -63,7 +63,8 @@ pub(crate) async fn from_received(
     let why = format!("Deploy {}", received.commit.short());
     let (branch, by) = (received.branch.clone(), received.to_settle());
     let source = Source::Tree(Box::new(received));
-    let deployed = from_source(control.clone(), Arc::clone(&job), source, why).await?;
+    let deployed = from_source(control.clone(), Arc::clone(&job), source, why);
+    let deployed = Box::pin(deployed).await?;
     control.settle_source(&job, &branch, by).await?;
     Ok(deployed)
 }

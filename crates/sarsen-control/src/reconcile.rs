@@ -342,3 +342,6 @@ impl Control {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

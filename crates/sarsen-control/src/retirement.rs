@@ -143,3 +143,6 @@ impl Control {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

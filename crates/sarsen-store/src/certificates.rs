@@ -4,7 +4,7 @@ use sarsen_domain::{AppName, Secret};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use crate::rows::{app_id, now, parsed};
+use crate::rows::{app_id, now, parsed, words};
 use crate::seal::{Place, Sealer};
 use crate::{Store, StoreError};
 
@@ -45,27 +45,11 @@ pub struct NewCertificate {
     pub key: Secret<String>,
 }
 
-impl CertificateSource {
-    /// `imported`, `generated`, `acme`
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Imported => "imported",
-            Self::Generated => "generated",
-            Self::Acme => "acme",
-        }
-    }
-}
-
-impl std::str::FromStr for CertificateSource {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Imported, Self::Generated, Self::Acme]
-            .into_iter()
-            .find(|source| source.as_str() == text)
-            .ok_or_else(|| format!("no source of certificates: {text}"))
-    }
-}
+words!(CertificateSource, "source of certificates":
+    Imported = "imported",
+    Generated = "generated",
+    Acme = "acme",
+);
 
 impl AppCertificates<'_> {
     /// Makes this the app's certificate; the one before is kept for a while.

@@ -6,7 +6,7 @@ use sarsen_domain::{AppName, CronId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::rows::{app_id, limit, narrowed, now, parsed};
+use crate::rows::{app_id, limit, narrowed, now, parsed, words};
 use crate::{Store, StoreError};
 
 /// Selects runs with the names of their apps.
@@ -70,38 +70,19 @@ pub enum CronRunState {
     Replaced,
 }
 
-impl CronRunState {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-            Self::Replaced => "replaced",
-        }
-    }
+words!(CronRunState, "state of a run":
+    Starting = "starting",
+    Running = "running",
+    Succeeded = "succeeded",
+    Failed = "failed",
+    Skipped = "skipped",
+    Replaced = "replaced",
+);
 
+impl CronRunState {
     /// Whether its end is still to come.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Starting | Self::Running)
-    }
-}
-
-impl std::str::FromStr for CronRunState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "starting" => Ok(Self::Starting),
-            "running" => Ok(Self::Running),
-            "succeeded" => Ok(Self::Succeeded),
-            "failed" => Ok(Self::Failed),
-            "skipped" => Ok(Self::Skipped),
-            "replaced" => Ok(Self::Replaced),
-            other => Err(format!("no state of a run: {other}")),
-        }
     }
 }
 
@@ -183,23 +164,19 @@ impl Cron<'_> {
 
     /// Says that a run's container is there.
     pub async fn set_running(&self, id: i64, container: &str) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE cron_runs SET state = 'running', container = ? \
              WHERE id = ? AND state IN ('starting', 'running')",
         )
         .bind(container)
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
     /// Records how a run ended. The first verdict stands.
     pub async fn finish(&self, id: i64, end: &Handled) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE cron_runs SET state = ?, exit_code = ?, message = ?, finished_at = ? \
              WHERE id = ? AND state IN ('starting', 'running')",
         )
@@ -207,10 +184,8 @@ impl Cron<'_> {
         .bind(end.exit_code)
         .bind(end.message.as_deref())
         .bind(now())
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 

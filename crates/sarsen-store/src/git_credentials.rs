@@ -53,12 +53,9 @@ impl GitCredentials<'_> {
 
     /// Forgets the credentials of a host; false when there were none.
     pub async fn remove(&self, host: &Domain) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
-        let done = sqlx::query("DELETE FROM git_credentials WHERE host = ?")
-            .bind(host.as_str())
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement =
+            sqlx::query("DELETE FROM git_credentials WHERE host = ?").bind(host.as_str());
+        let done = self.0.change(statement).await?;
         Ok(done.rows_affected() > 0)
     }
 }

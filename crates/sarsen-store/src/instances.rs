@@ -193,12 +193,8 @@ impl Instances<'_> {
     }
 
     async fn change(&self, sql: &'static str, ids: &[i64]) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(sql)
-            .bind(json_list(ids.iter().copied()))
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement = sqlx::query(sql).bind(json_list(ids.iter().copied()));
+        self.0.change(statement).await?;
         Ok(())
     }
 }

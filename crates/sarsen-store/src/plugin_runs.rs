@@ -81,12 +81,8 @@ impl PluginRuns<'_> {
 
     /// Forgets a plugin.
     pub async fn forget(&self, plugin: &str) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("DELETE FROM plugin_runs WHERE plugin = ?")
-            .bind(plugin)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement = sqlx::query("DELETE FROM plugin_runs WHERE plugin = ?").bind(plugin);
+        self.0.change(statement).await?;
         Ok(())
     }
 }

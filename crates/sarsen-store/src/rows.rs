@@ -11,6 +11,32 @@ use sqlx::{Row, SqliteConnection};
 
 use crate::{Scope, StoreError};
 
+/// An enum's words, as rows and people have them: each is written down once.
+macro_rules! words {
+    ($kind:ident, $what:literal: $($value:ident = $word:literal),+ $(,)?) => {
+        impl $kind {
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+        }
+
+        impl std::str::FromStr for $kind {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$value),)+
+                    other => Err(format!(concat!("no ", $what, ": {}"), other)),
+                }
+            }
+        }
+    };
+}
+pub(crate) use words;
+
 /// A text column as the type it was made from.
 pub(crate) fn parsed<T>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError>
 where

@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::config::put;
-use crate::rows::{app_id, is_duplicate, now, parse, parsed};
+use crate::rows::{app_id, is_duplicate, now, parse, parsed, words};
 use crate::seal::{Place, Sealer};
 use crate::{Conflict, Store, StoreError};
 
@@ -83,29 +83,11 @@ pub enum ServiceState {
     Destroying,
 }
 
-impl ServiceState {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Stopped => "stopped",
-            Self::Destroying => "destroying",
-        }
-    }
-}
-
-impl std::str::FromStr for ServiceState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "running" => Ok(Self::Running),
-            "stopped" => Ok(Self::Stopped),
-            "destroying" => Ok(Self::Destroying),
-            other => Err(format!("no state of a service: {other}")),
-        }
-    }
-}
+words!(ServiceState, "state of a service":
+    Running = "running",
+    Stopped = "stopped",
+    Destroying = "destroying",
+);
 
 impl Services<'_> {
     /// Writes a service down.
@@ -200,13 +182,11 @@ impl Services<'_> {
 
     /// Says that it is to run, or to stand still.
     pub async fn set_state(&self, id: i64, state: ServiceState) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("UPDATE services SET state = ? WHERE id = ? AND state <> 'destroying'")
-            .bind(state.as_str())
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement =
+            sqlx::query("UPDATE services SET state = ? WHERE id = ? AND state <> 'destroying'")
+                .bind(state.as_str())
+                .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
@@ -216,13 +196,10 @@ impl Services<'_> {
         id: i64,
         settings: &ServiceSettings,
     ) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("UPDATE services SET settings = ? WHERE id = ?")
+        let statement = sqlx::query("UPDATE services SET settings = ? WHERE id = ?")
             .bind(sealed_settings(&self.0.sealer, id, settings)?)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
@@ -233,28 +210,24 @@ impl Services<'_> {
         (image, volume): (&ImageRef, &str),
         settings: &ServiceSettings,
     ) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("UPDATE services SET image = ?, volume = ?, settings = ? WHERE id = ?")
-            .bind(image.as_str())
-            .bind(volume)
-            .bind(sealed_settings(&self.0.sealer, id, settings)?)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement =
+            sqlx::query("UPDATE services SET image = ?, volume = ?, settings = ? WHERE id = ?")
+                .bind(image.as_str())
+                .bind(volume)
+                .bind(sealed_settings(&self.0.sealer, id, settings)?)
+                .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
     /// Notes how much its data takes on disk.
     pub async fn set_size(&self, id: i64, bytes: i64) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("UPDATE services SET data_bytes = ?, measured_at = ? WHERE id = ?")
-            .bind(bytes)
-            .bind(now())
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement =
+            sqlx::query("UPDATE services SET data_bytes = ?, measured_at = ? WHERE id = ?")
+                .bind(bytes)
+                .bind(now())
+                .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
@@ -298,12 +271,8 @@ impl Services<'_> {
 
     /// Forgets a service whose container and data are gone.
     pub async fn remove(&self, id: i64) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("DELETE FROM services WHERE id = ?")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement = sqlx::query("DELETE FROM services WHERE id = ?").bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 

@@ -174,13 +174,10 @@ impl WebSessions<'_> {
 
     /// Notes that a session is in use.
     pub async fn seen(&self, id: i64, at: i64) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("UPDATE web_sessions SET seen_at = ? WHERE id = ?")
+        let statement = sqlx::query("UPDATE web_sessions SET seen_at = ? WHERE id = ?")
             .bind(at)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
@@ -191,16 +188,13 @@ impl WebSessions<'_> {
         new: &SecretHash,
         at: i64,
     ) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
-        let done = sqlx::query(
+        let statement = sqlx::query(
             "UPDATE web_sessions SET previous_hash = hash, hash = ?2, rotated_at = ?3, seen_at = ?3 WHERE hash = ?1",
         )
         .bind(old.as_slice())
         .bind(new.as_slice())
-        .bind(at)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(at);
+        let done = self.0.change(statement).await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -223,12 +217,8 @@ impl WebSessions<'_> {
 
     /// Ends a session; false when there is none.
     pub async fn end(&self, id: i64) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
-        let done = sqlx::query("DELETE FROM web_sessions WHERE id = ?")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement = sqlx::query("DELETE FROM web_sessions WHERE id = ?").bind(id);
+        let done = self.0.change(statement).await?;
         Ok(done.rows_affected() > 0)
     }
 
@@ -239,17 +229,14 @@ impl WebSessions<'_> {
         seen_before: i64,
         most: usize,
     ) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(
+        let statement = sqlx::query(
             "DELETE FROM web_sessions WHERE created_at < ?1 OR seen_at < ?2 OR id NOT IN \
              (SELECT id FROM web_sessions ORDER BY id DESC LIMIT ?3)",
         )
         .bind(created_before)
         .bind(seen_before)
-        .bind(limit(most))
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(limit(most));
+        self.0.change(statement).await?;
         Ok(())
     }
 }

@@ -39,6 +39,7 @@ pub enum DomainState {
 pub(crate) struct DomainLooks {
     known: Arc<Mutex<HashMap<String, Look>>>,
     turns: Arc<Semaphore>,
+    patience: Duration,
 }
 
 #[derive(Debug)]
@@ -60,6 +61,7 @@ impl Default for DomainLooks {
         Self {
             known: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            patience: PATIENCE,
         }
     }
 }
@@ -94,7 +96,7 @@ impl DomainLooks {
         tasks.spawn(async move {
             // Closed never.
             let _turn = looks.turns.acquire().await.ok();
-            let found = timeout(PATIENCE, look).await.ok().flatten();
+            let found = timeout(looks.patience, look).await.ok().flatten();
             looks.found(name, found);
         });
         before.unwrap_or(DomainState::Unknown)
@@ -168,9 +170,13 @@ mod tests {
         assert_eq!(unknown, DomainState::Unknown);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_silent_name_server_is_given_up() {
-        let (looks, tasks) = (DomainLooks::default(), TaskTracker::new());
+        let tasks = TaskTracker::new();
+        let looks = DomainLooks {
+            patience: Duration::from_millis(1),
+            ..DomainLooks::default()
+        };
         let silent = std::future::pending();
         looks.see("a.test", &tasks, silent);
         tasks.close();

@@ -11,7 +11,7 @@ use sarsen_store::{CronRunState, NewCronRun, Scope};
 use crate::control::Control;
 use crate::cron::{Begun, HostTask, TaskOverview, WantedRun, sendmail_is_there};
 use crate::failure::{Failure, Outcome};
-use crate::property::{Concern, Property, Reach, apps_to_report, boolean};
+use crate::property::{Concern, Property, Reach, boolean, scopes_to_report};
 use crate::report::{self, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
 use crate::time::rfc3339;
@@ -279,13 +279,7 @@ async fn report(control: &Control, call: &mut Call) -> Outcome {
         ("mailfrom", CONCERN.global(control, "mailfrom").await?),
         ("mailto", CONCERN.global(control, "mailto").await?),
     ];
-    let names = if call.args.has("--global") {
-        vec![None]
-    } else {
-        let apps = apps_to_report(control, call).await?;
-        apps.into_iter().map(Some).collect()
-    };
-    for app in names {
+    for app in scopes_to_report(control, call).await? {
         let mut fields = CONCERN.fields(control, app.as_ref()).await?;
         for (key, value) in &mail {
             fields.insert(format!("cron-computed-{key}"), value.clone());

@@ -7,7 +7,7 @@ use sarsen_store::is_sealed_property;
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
-use crate::property::{Concern, Property, Reach, apps_to_report, scope};
+use crate::property::{Concern, Property, Reach, scope, scopes_to_report};
 use crate::report::{self, ReportKind};
 use crate::table::{Call, Command, verb};
 use crate::verbs::run::show;
@@ -156,13 +156,7 @@ fn size(value: &str) -> Result<(), Invalid> {
 }
 
 async fn report(control: &Control, call: &mut Call) -> Outcome {
-    let names = if call.args.has("--global") {
-        vec![None]
-    } else {
-        let apps = apps_to_report(control, call).await?;
-        apps.into_iter().map(Some).collect()
-    };
-    for app in names {
+    for app in scopes_to_report(control, call).await? {
         let mut fields = CONCERN.fields(control, app.as_ref()).await?;
         for (field, value) in &mut fields {
             if field.ends_with("-sink") {

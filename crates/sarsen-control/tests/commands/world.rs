@@ -136,10 +136,9 @@ fn furnish(root: &Path) {
     write("second.crt", include_str!("../files/second.crt"));
     write("second.key", include_str!("../files/second.key"));
     write("access.log", include_str!("../files/access.log"));
-    let plugin = root.join("greeter");
-    std::fs::create_dir(&plugin).unwrap();
-    write("greeter/plugin.toml", include_str!("../files/greeter.toml"));
-    for (name, text) in [
+    let record = include_str!("../files/record");
+    plugin(root, "recorder", &RECORDED.map(|trigger| (trigger, record)));
+    let scripts = [
         ("greet", include_str!("../files/greet")),
         ("install", "#!/bin/sh\necho installed\n"),
         ("dependencies", "#!/bin/sh\necho nothing to fetch\n"),
@@ -148,10 +147,30 @@ fn furnish(root: &Path) {
             "cron-entries",
             "#!/bin/sh\necho '@daily;dokku greeter:greet everybody;/var/log/greeter.log'\n",
         ),
-    ] {
-        write(&format!("greeter/{name}"), text);
+    ];
+    plugin(root, "greeter", &scripts);
+}
+
+/// The triggers that the plugin `recorder` writes down, and the one that shows them.
+const RECORDED: [&str; 6] = [
+    "certs-remove",
+    "certs-set",
+    "post-certs-remove",
+    "post-certs-update",
+    "post-registry-login",
+    "told",
+];
+
+/// A folder with the scripts of a plugin.
+fn plugin(root: &Path, name: &str, scripts: &[(&str, &str)]) {
+    let folder = root.join(name);
+    std::fs::create_dir(&folder).unwrap();
+    let manifest = include_str!("../files/greeter.toml");
+    std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+    for (script, text) in scripts {
+        std::fs::write(folder.join(script), text).unwrap();
         let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(plugin.join(name), executable).unwrap();
+        std::fs::set_permissions(folder.join(script), executable).unwrap();
     }
 }
 

@@ -40,5 +40,6 @@ mod scripts;
 mod sshd;
 mod storm;
 mod terminal;
+mod triggers;
 mod web;
 mod world;

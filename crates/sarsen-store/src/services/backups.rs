@@ -4,7 +4,7 @@ use sarsen_domain::{AddonName, ImageRef, ServiceName};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use crate::rows::{now, parsed};
+use crate::rows::{now, parsed, words};
 use crate::{Store, StoreError};
 
 /// The backups of a [`Store`].
@@ -59,29 +59,11 @@ pub enum BackupEncryption {
     Recipient,
 }
 
-impl BackupEncryption {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Passphrase => "passphrase",
-            Self::Recipient => "recipient",
-        }
-    }
-}
-
-impl std::str::FromStr for BackupEncryption {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "passphrase" => Ok(Self::Passphrase),
-            "recipient" => Ok(Self::Recipient),
-            other => Err(format!("no encryption of a backup: {other}")),
-        }
-    }
-}
+words!(BackupEncryption, "encryption of a backup":
+    None = "none",
+    Passphrase = "passphrase",
+    Recipient = "recipient",
+);
 
 /// How far a backup has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,35 +73,16 @@ pub enum BackupState {
     Failed,
 }
 
-impl BackupState {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl std::str::FromStr for BackupState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "running" => Ok(Self::Running),
-            "done" => Ok(Self::Done),
-            "failed" => Ok(Self::Failed),
-            other => Err(format!("no state of a backup: {other}")),
-        }
-    }
-}
+words!(BackupState, "state of a backup":
+    Running = "running",
+    Done = "done",
+    Failed = "failed",
+);
 
 impl ServiceBackups<'_> {
     /// Writes down that a backup begins; gives its number.
     pub async fn begin(&self, new: &NewBackup) -> Result<i64, StoreError> {
-        let mut tx = self.0.write().await?;
-        let done = sqlx::query(
+        let statement = sqlx::query(
             "INSERT INTO service_backups (addon, service, destination, file, image, encryption, state, created_at) \
              VALUES (?, ?, ?, ?, ?, ?, 'running', ?)",
         )
@@ -129,82 +92,64 @@ impl ServiceBackups<'_> {
         .bind(&new.file)
         .bind(new.image.as_str())
         .bind(new.encryption.as_str())
-        .bind(now())
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(now());
+        let done = self.0.change(statement).await?;
         Ok(done.last_insert_rowid())
     }
 
     /// A backup is there: so large, of a service with so many things in it.
     pub async fn done(&self, id: i64, size: i64, counted: Option<i64>) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE service_backups SET state = 'done', size_bytes = ?, counted = ?, finished_at = ? WHERE id = ?",
         )
         .bind(size)
         .bind(counted)
         .bind(now())
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
     /// A backup came to nothing.
     pub async fn failed(&self, id: i64, message: &str) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE service_backups SET state = 'failed', message = ?, finished_at = ? WHERE id = ?",
         )
         .bind(message)
         .bind(now())
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
     /// Those that were under way when the daemon ended came to nothing.
     pub async fn abandon(&self) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE service_backups SET state = 'failed', message = 'The daemon ended meanwhile', finished_at = ? \
              WHERE state = 'running'",
         )
-        .bind(now())
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(now());
+        self.0.change(statement).await?;
         Ok(())
     }
 
     /// A backup was restored on trial.
     pub async fn verified(&self, id: i64, outcome: &Verification) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query(
+        let statement = sqlx::query(
             "UPDATE service_backups SET verified_at = ?, verified_good = ?, verified_message = ? WHERE id = ?",
         )
         .bind(outcome.at)
         .bind(outcome.good)
         .bind(&outcome.message)
-        .bind(id)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
+        .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
     /// Forgets a backup whose file is gone.
     pub async fn remove(&self, id: i64) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("DELETE FROM service_backups WHERE id = ?")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement = sqlx::query("DELETE FROM service_backups WHERE id = ?").bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 

@@ -107,24 +107,17 @@ impl ApiTokens<'_> {
 
     /// Notes that a token is in use.
     pub async fn used(&self, id: i64, at: i64) -> Result<(), StoreError> {
-        let mut tx = self.0.write().await?;
-        sqlx::query("UPDATE api_tokens SET used_at = ? WHERE id = ?")
+        let statement = sqlx::query("UPDATE api_tokens SET used_at = ? WHERE id = ?")
             .bind(at)
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+            .bind(id);
+        self.0.change(statement).await?;
         Ok(())
     }
 
     /// Takes a token back; false when there is none.
     pub async fn revoke(&self, id: i64) -> Result<bool, StoreError> {
-        let mut tx = self.0.write().await?;
-        let done = sqlx::query("DELETE FROM api_tokens WHERE id = ?")
-            .bind(id)
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
+        let statement = sqlx::query("DELETE FROM api_tokens WHERE id = ?").bind(id);
+        let done = self.0.change(statement).await?;
         Ok(done.rows_affected() > 0)
     }
 }
