@@ -28,15 +28,6 @@ impl<T> Found<T> {
             value,
         }
     }
-
-    /// The same in another form.
-    pub(crate) fn map<U>(self, form: impl FnOnce(T) -> U) -> Found<U> {
-        Found {
-            touched: self.touched,
-            index: self.index,
-            value: form(self.value),
-        }
-    }
 }
 
 /// A value as JSON.

@@ -67,68 +67,6 @@ pub(crate) async fn services(State(api): State<Api>, ask: Ask) -> Result<Respons
     Ok(answer::json(found, &ask))
 }
 
-/// GET service/:name
-pub(crate) async fn service(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    ask: Sieve,
-) -> Result<Response, Fault> {
-    list(&api, &ask, |catalog| named(&api, catalog, &name, &ask)).await
-}
-
-/// GET connect/:name
-pub(crate) async fn connect(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    ask: Sieve,
-) -> Result<Response, Fault> {
-    list(&api, &ask, |catalog| in_mesh(&api, catalog, &name, &ask)).await
-}
-
-/// Instances with the addresses of their nodes.
-async fn list(
-    api: &Api,
-    ask: &Sieve,
-    find: impl Fn(&Catalog) -> Instances,
-) -> Result<Response, Fault> {
-    let rows = |catalog: &Catalog| {
-        let shape = |instance: &Arc<Instance>| shapes::catalog_service(api, catalog, instance);
-        find(catalog).map(|found| found.iter().map(shape).collect())
-    };
-    api.rows(ask, rows).await
-}
-
-/// Instances of one service, as of their last change.
-pub(crate) type Instances = Found<Vec<Arc<Instance>>>;
-
-/// The instances of a service that have every tag that was asked for.
-pub(crate) fn named(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Instances {
-    let own = (name == api.own().name).then(|| api.own());
-    let all = catalog.named(name).chain(own);
-    let fits = |instance: &&Arc<Instance>| fits(api, catalog, instance, ask);
-    let wanted = all.filter(fits).cloned().collect();
-    Found::at(catalog.service_index(name), wanted)
-}
-
-/// The instances that a service is reached through in a mesh: its proxies, and itself if it is made for one.
-pub(crate) fn in_mesh(api: &Api, catalog: &Catalog, name: &str, ask: &Ask) -> Instances {
-    let leads = |instance: &&Arc<Instance>| instance.mesh.destination(&instance.name) == Some(name);
-    let all = catalog.instances().filter(leads);
-    let fits = |instance: &&Arc<Instance>| fits(api, catalog, instance, ask);
-    let wanted = all.filter(fits).cloned().collect();
-    Found::at(catalog.index_of(&Scope::All), wanted)
-}
-
-/// Whether an instance has every tag that was asked for, and its node what is wanted of nodes.
-fn fits(api: &Api, catalog: &Catalog, instance: &Instance, ask: &Ask) -> bool {
-    // Consul compares tags without their case.
-    let has = |tag: &str| {
-        let mut tags = instance.tags.iter();
-        tags.any(|own| own.eq_ignore_ascii_case(tag))
-    };
-    ask.all("tag").all(has) && api.takes_node(ask, catalog, instance.node.as_deref())
-}
-
 /// Every instance of a node; `None` is this host.
 pub(crate) fn on_node<'a>(
     api: &'a Api,

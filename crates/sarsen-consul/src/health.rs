@@ -1,7 +1,5 @@
 //! `/v1/health`: services with their checks, and checks alone.
 
-use std::sync::Arc;
-
 use axum::extract::{Path, State};
 use axum::response::Response;
 use sarsen_registry::{Catalog, Check, CheckStatus, Instance, Place, Scope};
@@ -10,7 +8,7 @@ use serde_json::{Value, json};
 use crate::answer::{Fault, Found};
 use crate::api::Api;
 use crate::ask::{Ask, Sieve};
-use crate::catalog::{Instances, in_mesh, named, node_of};
+use crate::catalog::node_of;
 use crate::shapes;
 
 /// The checks that decide on an instance: its node's and its own.
@@ -32,65 +30,32 @@ pub(crate) fn worst(checks: &[Check]) -> CheckStatus {
     said.max().unwrap_or(CheckStatus::Passing)
 }
 
-/// GET service/:name
-pub(crate) async fn service(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    ask: Sieve,
-) -> Result<Response, Fault> {
-    list(&api, &ask, |catalog| named(&api, catalog, &name, &ask)).await
-}
-
-/// GET connect/:name
-pub(crate) async fn connect(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-    ask: Sieve,
-) -> Result<Response, Fault> {
-    list(&api, &ask, |catalog| in_mesh(&api, catalog, &name, &ask)).await
-}
-
-/// Instances with their nodes and checks: those that are well enough.
-async fn list(
-    api: &Api,
-    ask: &Sieve,
-    find: impl Fn(&Catalog) -> Instances,
-) -> Result<Response, Fault> {
-    let limit = limit(ask)?;
-    let read = |catalog: &Catalog| {
-        let found = find(catalog);
-        // The checks of nodes count as well.
-        let index = found.index.max(catalog.index_of(&Scope::Nodes));
-        Found::at(index, rows(api, catalog, &found.value, limit))
-    };
-    api.rows(ask, read).await
-}
-
 /// How bad an instance may be that belongs into the answer.
-fn limit(ask: &Ask) -> Result<CheckStatus, Fault> {
+pub(crate) fn limit(ask: &Ask) -> Result<CheckStatus, Fault> {
     Ok(match ask.is_on("passing")? {
         true => CheckStatus::Passing,
         false => CheckStatus::Critical,
     })
 }
 
-/// Instances with their nodes and checks.
-fn rows(api: &Api, catalog: &Catalog, wanted: &[Arc<Instance>], limit: CheckStatus) -> Vec<Value> {
-    let mut rows = Vec::new();
-    for instance in wanted {
-        let checks = deciding(api, catalog, instance);
-        if worst(&checks) > limit {
-            continue;
-        }
-        let checks = checks.iter();
-        let of = |check: &Check| check.service.is_some().then_some(&**instance);
-        rows.push(json!({
-            "Node": shapes::node(api, catalog, instance.node.as_deref()),
-            "Service": shapes::service(instance),
-            "Checks": checks.map(|check| shapes::check(api, check, of(check))).collect::<Vec<_>>(),
-        }));
+/// An instance with its node and its checks, when it is well enough.
+pub(crate) fn row(
+    api: &Api,
+    catalog: &Catalog,
+    instance: &Instance,
+    limit: CheckStatus,
+) -> Option<Value> {
+    let checks = deciding(api, catalog, instance);
+    if worst(&checks) > limit {
+        return None;
     }
-    rows
+    let checks = checks.iter();
+    let of = |check: &Check| check.service.is_some().then_some(instance);
+    Some(json!({
+        "Node": shapes::node(api, catalog, instance.node.as_deref()),
+        "Service": shapes::service(instance),
+        "Checks": checks.map(|check| shapes::check(api, check, of(check))).collect::<Vec<_>>(),
+    }))
 }
 
 /// GET checks/:service

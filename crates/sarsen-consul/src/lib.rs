@@ -10,6 +10,7 @@ mod catalog;
 mod events;
 mod filter;
 mod health;
+mod instances;
 mod keyspace;
 mod kv;
 mod routes;

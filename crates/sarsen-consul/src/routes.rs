@@ -8,6 +8,7 @@ use axum::routing::{get, put};
 
 use crate::answer::Fault;
 use crate::api::Api;
+use crate::instances::{Form, Reach, listing};
 use crate::{agent, catalog, events, health, kv, sessions, txn};
 
 /// The largest body: a transaction of large values.
@@ -45,8 +46,14 @@ fn of_catalog() -> Router<Api> {
         .route("/v1/catalog/datacenters", get(catalog::datacenters))
         .route("/v1/catalog/nodes", get(catalog::nodes))
         .route("/v1/catalog/services", get(catalog::services))
-        .route("/v1/catalog/service/{name}", get(catalog::service))
-        .route("/v1/catalog/connect/{name}", get(catalog::connect))
+        .route(
+            "/v1/catalog/service/{name}",
+            listing(Reach::Name, Form::Catalog),
+        )
+        .route(
+            "/v1/catalog/connect/{name}",
+            listing(Reach::Mesh, Form::Catalog),
+        )
         .route("/v1/catalog/node/{name}", get(catalog::node))
         .route(
             "/v1/catalog/node-services/{name}",
@@ -54,8 +61,14 @@ fn of_catalog() -> Router<Api> {
         )
         .route("/v1/catalog/register", put(catalog::register))
         .route("/v1/catalog/deregister", put(catalog::deregister))
-        .route("/v1/health/service/{name}", get(health::service))
-        .route("/v1/health/connect/{name}", get(health::connect))
+        .route(
+            "/v1/health/service/{name}",
+            listing(Reach::Name, Form::Health),
+        )
+        .route(
+            "/v1/health/connect/{name}",
+            listing(Reach::Mesh, Form::Health),
+        )
         .route("/v1/health/checks/{name}", get(health::checks))
         .route("/v1/health/node/{name}", get(health::node))
         .route("/v1/health/state/{state}", get(health::state))

@@ -152,11 +152,12 @@ fn furnish(root: &Path) {
 }
 
 /// The triggers that the plugin `recorder` writes down, and the one that shows them.
-const RECORDED: [&str; 6] = [
+const RECORDED: [&str; 7] = [
     "certs-remove",
     "certs-set",
     "post-certs-remove",
     "post-certs-update",
+    "post-domains-update",
     "post-registry-login",
     "told",
 ];

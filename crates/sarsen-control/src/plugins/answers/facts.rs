@@ -50,13 +50,7 @@ impl Control {
                 let branch = self.property("git", &app, "deploy-branch").await?;
                 line(call, if branch.is_empty() { "master" } else { &branch }).await
             }
-            "git-has-code" => {
-                let branch = match text(1) {
-                    "" => self.branch_to_deploy(&app).await?,
-                    named => Branch::parse(named)?,
-                };
-                yes_if(self.repos.head(&app, &branch)?.map(|_| ()))
-            }
+            "git-has-code" => yes_if(self.has_code(&app, text(1)).await?.then_some(())),
             "git-revision" => {
                 let live = self.store.releases().live(&app).await?;
                 let commit = live.and_then(|release| release.commit);
@@ -64,6 +58,18 @@ impl Control {
             }
             _ => self.tell_of_routes(call, trigger, (&app, words)).await,
         }
+    }
+
+    /// Whether a branch has a commit. Without a name it is the one that is deployed, and an image counts that was brought
+    /// in place of code.
+    async fn has_code(&self, app: &AppName, branch: &str) -> Outcome<bool> {
+        if !branch.is_empty() {
+            let head = self.repos.head(app, &Branch::parse(branch)?)?;
+            return Ok(head.is_some());
+        }
+        let branch = self.branch_to_deploy(app).await?;
+        let is_there = self.repos.head(app, &branch)?.is_some();
+        Ok(is_there || self.store.releases().live(app).await?.is_some())
     }
 
     async fn tell_of_routes(
