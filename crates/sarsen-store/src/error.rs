@@ -33,12 +33,28 @@ pub enum StoreError {
         /// Why not.
         source: std::io::Error,
     },
+    /// There is no room for the change.
+    #[error("Nothing was changed, because the disk of the database is full: make room on it, then try again")]
+    Full,
     /// SQLite refused.
     #[error("The database cannot be used: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     /// A stored value does not have the form that its type demands.
     #[error("The database holds a damaged value: {0}")]
     Corrupt(String),
+}
+
+/// SQLite's code for it.
+const SQLITE_FULL: &str = "13";
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|error| error.code());
+        if code.as_deref() == Some(SQLITE_FULL) {
+            return Self::Full;
+        }
+        Self::Database(error)
+    }
 }
 
 impl StoreError {

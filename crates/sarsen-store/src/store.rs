@@ -9,10 +9,10 @@ use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteQueryResult, SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteQueryResult, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Sqlite, Transaction};
+use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
 use crate::acme::Acme;
 use crate::certificates::AppCertificates;
@@ -58,7 +58,8 @@ impl Store {
             .clone()
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
-        let writer = pool(1).connect_with(write_options).await?;
+        let writer = pool(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
+        let writer = writer.connect_with(write_options).await?;
         MIGRATIONS.run(&writer).await.map_err(sqlx::Error::from)?;
         let sealer = unlock(&writer, key_file).await?;
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
@@ -259,6 +260,14 @@ impl Store {
     pub(crate) async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         Ok(self.readers.acquire().await?)
     }
+}
+
+/// Whether a connection can be used for the next transaction. Where the disk is full, SQLite itself ends the transaction, and
+/// the library goes on counting it: that connection would refuse every other one.
+async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // What was given up is rolled back before this is answered.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 fn pool(size: u32) -> SqlitePoolOptions {

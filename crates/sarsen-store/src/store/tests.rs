@@ -227,6 +227,34 @@ async fn a_write_that_is_given_up_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_full_disk_is_named() {
+    let store = TestStore::with_apps(&["a"]).await;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count")
+        .fetch_one(&store.writer)
+        .await
+        .unwrap();
+    let limit = sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::query(limit).execute(&store.writer).await.unwrap();
+    let (settings, scope) = (store.config(), Scope::App(app("a")));
+    let large = config(&[("LARGE", &"x".repeat(1 << 20))]);
+    let error = settings.replace(&scope, &large).await.unwrap_err();
+    assert!(matches!(error, StoreError::Full), "{error}");
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_is_nobody_elses_trouble() {
+    let store = TestStore::with_apps(&["a"]).await;
+    let mut transaction = store.write().await.unwrap();
+    // As it does when the disk is full.
+    sqlx::query("ROLLBACK")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    drop(transaction);
+    store.apps().create(&app("b")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_reader_cannot_write() {
     let store = TestStore::with_apps(&["a"]).await;
     let mut reader = store.read().await.unwrap();
