@@ -216,5 +216,18 @@ pub(crate) fn authorise_powers(actor: &Actor, powers: &[String]) -> Outcome {
     })
 }
 
+/// Lets the actor give an app these ties to what is not the app's own, or says which of them needs a right everywhere.
+pub(crate) fn authorise_ties(actor: &Actor, ties: &[String]) -> Outcome {
+    let Some(first) = ties.first() else {
+        return Ok(());
+    };
+    authorise(actor, Action::Host, ()).map(|_| ()).map_err(|_| {
+        Failure::new(format!(
+            "Access denied: {} reaches beyond the app, which needs the right admin everywhere",
+            first.escape_debug()
+        ))
+    })
+}
+
 #[cfg(test)]
 mod tests;

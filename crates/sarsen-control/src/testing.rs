@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use sarsen_domain::{
-    AppName, BuildKind, BuildSource, BuilderKind, Config, Formation, ImageRef, Procfile,
+    AppName, BuildKind, BuildSource, BuilderKind, Config, Formation, ImageRef, KeyName, Procfile,
+    Right, Rights, SshKey,
 };
 use sarsen_router::FakeIssuer;
 use sarsen_runtime::fake::{Behaviour, FakeRuntime};
-use sarsen_store::{NewRelease, Replace};
+use sarsen_store::{NewRelease, Replace, Scope};
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
@@ -96,11 +97,42 @@ impl World {
 
     /// Says a command as the person on the host.
     pub(crate) async fn say(&self, line: &str) -> Said {
+        let user = "ada".to_owned();
+        self.say_as(Actor::Local { user }, line).await
+    }
+
+    /// Makes a key that has this right on one app alone.
+    pub(crate) async fn key(&self, name: &str, app: &str, right: Right) -> KeyName {
+        let name = KeyName::parse(name).unwrap();
+        let store = &self.control.store;
+        let key = SshKey {
+            fingerprint: format!("SHA256:{name}"),
+            public_key: format!("ssh-ed25519 {name}"),
+            name: name.clone(),
+        };
+        store.ssh_keys().add_limited(&key).await.unwrap();
+        let scope = Scope::App(app.parse().unwrap());
+        store.access().grant(&name, &scope, right).await.unwrap();
+        name
+    }
+
+    /// The complaint of a command that the holder of a key must not give.
+    pub(crate) async fn denied(&self, name: &KeyName, line: &str) -> String {
+        let actor = Actor::Key {
+            name: name.clone(),
+            fingerprint: format!("SHA256:{name}"),
+            source: [192, 0, 2, 7].into(),
+            rights: Rights::default(),
+        };
+        let said = self.say_as(actor, line).await;
+        assert_ne!(said.code, 0, "{line}: {}", said.stdout);
+        said.stderr
+    }
+
+    async fn say_as(&self, actor: Actor, line: &str) -> Said {
         let argv = shlex::split(line).unwrap();
         let request = Request {
-            actor: Actor::Local {
-                user: "ada".to_owned(),
-            },
+            actor,
             argv,
             terminal: None,
             git_protocol: None,

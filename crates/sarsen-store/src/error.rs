@@ -34,7 +34,9 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// There is no room for the change.
-    #[error("Nothing was changed, because the disk of the database is full: make room on it, then try again")]
+    #[error(
+        "Nothing was changed, because the disk of the database is full: make room on it, then try again"
+    )]
     Full,
     /// SQLite refused.
     #[error("The database cannot be used: {0}")]

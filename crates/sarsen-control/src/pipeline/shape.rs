@@ -41,6 +41,11 @@ impl Control {
         root.to_string_lossy().into_owned()
     }
 
+    /// The folder in it that is an app's by convention.
+    pub(crate) fn storage_of(&self, app: &AppName) -> String {
+        format!("{}/{app}", self.storage_root())
+    }
+
     /// The shape that an app's containers have from their next start on.
     pub(crate) async fn shape(&self, app: &AppName) -> Outcome<Shape> {
         let options = self.store.docker_options().list(app).await?;

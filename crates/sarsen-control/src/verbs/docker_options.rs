@@ -6,7 +6,7 @@ use sarsen_domain::docker_flags::{OptionPhase, quote_words};
 use sarsen_domain::{AppName, DockerFlags, ProcessType};
 use sarsen_store::DockerOption;
 
-use crate::access::authorise_powers;
+use crate::access::{authorise_powers, authorise_ties};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::property::apps_to_report;
@@ -125,6 +125,13 @@ fn powers(control: &Control, phase: OptionPhase, option: &str) -> Outcome<Vec<St
     }
 }
 
+/// What an option reaches beyond the app. What cannot be honoured was refused before.
+fn ties(control: &Control, app: &AppName, option: &str) -> Vec<String> {
+    let container = DockerFlags::parse_text(option).unwrap_or_default();
+    let build = DockerFlags::parse_build_text(option).unwrap_or_default();
+    [container.ties(&control.storage_of(app)), build.ties()].concat()
+}
+
 async fn add(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
     let option = option_text(call);
@@ -135,6 +142,7 @@ async fn add(control: &Control, call: &mut Call) -> Outcome {
     for one in &options {
         authorise_powers(&call.actor, &powers(control, one.phase, &option)?)?;
     }
+    authorise_ties(&call.actor, &ties(control, &app, &option))?;
     let settings = DockerFlags::parse_text(&option).unwrap_or_default();
     refuse_beyond_the_engine(control, &option, settings.nano_cpus).await?;
     control.store.docker_options().add(&app, &options).await?;
@@ -229,7 +237,46 @@ fn field(phase: OptionPhase, process: Option<&ProcessType>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use sarsen_domain::DockerFlags;
+    use sarsen_domain::{DockerFlags, Right};
+    use sarsen_runtime::fake::Behaviour;
+
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn who_may_deploy_one_app_does_not_reach_the_others() {
+        let world = World::new(Behaviour::default()).await;
+        let data = world.control.storage_root();
+        for line in [
+            "apps:create shop",
+            "apps:create blog",
+            "network:create back",
+            "storage:create uploads",
+        ] {
+            world.ok(line).await;
+        }
+        let bob = world.key("bob", "shop", Right::Deploy).await;
+        for line in [
+            "docker-options:add shop deploy,run --link blog.web.1:blog",
+            "docker-options:add shop run --network back",
+            "docker-options:add shop build --network back",
+            "docker-options:add shop deploy -v cache-blog:/c",
+            "network:set shop attach-post-create back",
+            "network:set shop initial-network back",
+            "storage:mount shop uploads --container-dir /x",
+            "storage:mount shop volume:/x",
+            &format!("storage:mount shop {data}/blog:/x"),
+            &format!("docker-options:add shop deploy -v {data}/blog:/x"),
+        ] {
+            let complaint = world.denied(&bob, line).await;
+            assert!(complaint.contains("beyond the app"), "{line}: {complaint}");
+        }
+        let own = world.ok("docker-options:report shop").await;
+        assert!(!own.contains("--"), "{own}");
+        world
+            .ok("storage:mount shop uploads --container-dir /x")
+            .await;
+        world.ok("docker-options:add shop run --network back").await;
+    }
 
     #[test]
     fn every_flag_is_in_the_docs() {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use sarsen_deploy::{AppSettings, Deployed};
+use sarsen_domain::docker_flags::NetworkMode;
 use sarsen_domain::{AppName, Invalid};
 use sarsen_router::{AppRoute, AppState, Upstream};
 use sarsen_runtime::NetworkInfo;
 use sarsen_store::Scope;
 
-use crate::access::authorise_powers;
+use crate::access::{authorise_powers, authorise_ties};
 use crate::args::Args;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
@@ -317,6 +318,7 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
             if find(control, &name).await?.is_none() {
                 return Err(missing(&name));
             }
+            authorise_ties(&call.actor, NetworkMode::Named(name).tie().as_slice())?;
         }
     }
     if key == "static-web-listener" && !value.is_empty() {

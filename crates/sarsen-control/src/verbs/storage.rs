@@ -11,7 +11,7 @@ use sarsen_domain::{AppName, ProcessType};
 use sarsen_store::{NewMount, StorageEntry, StorageMount};
 use sha2::{Digest, Sha256};
 
-use crate::access::authorise_powers;
+use crate::access::{authorise_powers, authorise_ties};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::table::{Call, Command, verb};
@@ -333,6 +333,8 @@ async fn mount(control: &Control, call: &mut Call) -> Outcome {
     authorise_entry(control, call, &entry, &new)?;
     // Read it as the deploy will.
     let wanted = to_mount(&entry, &new)?;
+    let tie = wanted.tie(&control.storage_of(&app));
+    authorise_ties(&call.actor, tie.as_slice())?;
     if let (MountSource::Host(path), Some(id)) = (&wanted.source, new.owner) {
         files::chown(control, path, id).await?;
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sarsen_domain::{KeyName, Right, Rights, SshKey};
+use sarsen_domain::{Right, Rights};
 use sarsen_runtime::fake::Behaviour;
-use sarsen_store::{Holder, Scope};
+use sarsen_store::Holder;
 
 use super::*;
 use crate::testing::World;
@@ -20,16 +20,7 @@ fn sign_in(token: &str) -> SignIn<'_> {
 }
 
 async fn key(world: &World, name: &str, app: &str, right: Right) -> Holder {
-    let name = KeyName::parse(name).unwrap();
-    let store = &world.control.store;
-    let key = SshKey {
-        fingerprint: format!("SHA256:{name}"),
-        public_key: format!("ssh-ed25519 {name}"),
-        name: name.clone(),
-    };
-    store.ssh_keys().add_limited(&key).await.unwrap();
-    let scope = Scope::App(app.parse().unwrap());
-    store.access().grant(&name, &scope, right).await.unwrap();
+    let name = world.key(name, app, right).await;
     Holder::Key { name }
 }
 

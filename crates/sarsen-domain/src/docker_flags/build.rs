@@ -89,6 +89,12 @@ impl BuildFlags {
             .into_iter()
             .collect()
     }
+
+    /// What these flags reach beyond the app; see [`super::ContainerSettings::ties`].
+    pub fn ties(&self) -> Vec<String> {
+        let network = self.network.as_ref();
+        network.and_then(NetworkMode::tie).into_iter().collect()
+    }
 }
 
 /// What is honoured.

@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use super::{Mount, MountSource};
 
+/// The engine's, which every container is on that was not given another one.
+const DEFAULT_NETWORK: &str = "bridge";
+
 /// Capabilities that an image may be given by whoever deploys: Docker's default set, and pinning memory.
 const ORDINARY_CAPABILITIES: [&str; 15] = [
     "AUDIT_WRITE",
@@ -308,6 +311,18 @@ impl ContainerSettings {
         powers
     }
 
+    /// What these settings reach beyond the app, on the host's inside: other containers, volumes and networks, which belong to
+    /// nobody in particular, and folders of others. Folders at and below `own` are the app's.
+    pub fn ties(&self, own: &str) -> Vec<String> {
+        let links = self.links.iter();
+        let mut ties: Vec<_> = links
+            .map(|link| format!("--link={}", link.container))
+            .collect();
+        ties.extend(self.networks.iter().filter_map(NetworkMode::tie));
+        ties.extend(self.mounts.iter().filter_map(|mount| mount.tie(own)));
+        ties
+    }
+
     fn shared_namespaces(&self) -> Vec<String> {
         let shares = |mode: &&String| *mode == "host" || mode.starts_with("container:");
         let mut powers = Vec::new();
@@ -327,6 +342,27 @@ impl NetworkMode {
             Self::Host => Some("--network=host".to_owned()),
             Self::Container(name) => Some(format!("--network=container:{name}")),
             Self::Named(_) | Self::None => None,
+        }
+    }
+
+    /// The flag, when it puts a container on a network that is not every app's.
+    pub fn tie(&self) -> Option<String> {
+        match self {
+            Self::Named(name) if name != DEFAULT_NETWORK => Some(format!("--network={name}")),
+            Self::Named(_) | Self::Host | Self::None | Self::Container(_) => None,
+        }
+    }
+}
+
+impl Mount {
+    /// The source, when it is not the app's: volumes are nobody's in particular. Folders at and below `own` are the app's.
+    pub fn tie(&self, own: &str) -> Option<String> {
+        match &self.source {
+            MountSource::Volume(name) => Some(format!("a mount of the volume {name}")),
+            MountSource::Host(path) if path != own && !is_below(path, own) => {
+                Some(format!("a mount of {path}"))
+            }
+            MountSource::Host(_) | MountSource::Anonymous | MountSource::Tmpfs { .. } => None,
         }
     }
 }

@@ -127,6 +127,27 @@ fn a_shell_never_sees_the_text() {
 }
 
 #[test]
+fn what_reaches_beyond_the_app_is_known() {
+    let own = "/data/storage/shop";
+    for text in [
+        "--link blog.web.1:blog",
+        "--network back",
+        "-v sarsen-postgres-db:/x",
+        "--mount type=volume,src=data,dst=/x",
+        "-v /data/storage/shop-2:/x",
+        "-v /data/storage/blog:/x",
+    ] {
+        assert_eq!(run(text).ties(own).len(), 1, "{text}");
+    }
+    let own_things = run(
+        "-v /data/storage/shop:/a -v /data/storage/shop/uploads:/b --tmpfs /t -v /anonymous --network none --network bridge",
+    );
+    assert!(own_things.ties(own).is_empty());
+    let build = DockerFlags::parse_build_text("--network back").unwrap();
+    assert_eq!(build.ties(), ["--network=back"]);
+}
+
+#[test]
 fn powers_over_the_host_are_known() {
     for text in [
         "--privileged",
