@@ -13,7 +13,7 @@ mod shape;
 mod wanted_env;
 mod workbench;
 
-pub(crate) use build::Source;
+pub(crate) use build::{Source, told};
 pub(crate) use deploy::{Candidate, Rollout};
 pub(crate) use job::{Job, Viewer};
 pub(crate) use receive::{Arrival, Received, Settled, git_io};

@@ -98,8 +98,8 @@ impl Control {
         let builder = self.builder_of(job, stack).await?;
         let built = builder.build(request, &job.log, job.cancelled()).await;
         let built = built.map_err(|error| {
-            let way_out = way_out(app, &set, &error);
-            Failure::new(format!("App build failed: {error}{way_out}"))
+            let told = told(app, &set, &error);
+            Failure::new(format!("App build failed: {told}"))
         })?;
         self.built_by(job, worked.as_ref()).await?;
         let megabytes = built.size / 1_000_000;
@@ -116,6 +116,11 @@ impl Control {
             commit: Some(commit),
         })
     }
+}
+
+/// A build's error, and how to get rid of what caused it.
+pub(crate) fn told(app: &AppName, set: &[BuildpackRef], error: &BuildError) -> String {
+    format!("{error}{}", way_out(app, set, error))
 }
 
 /// How to get rid of a buildpack that a command has set.

@@ -8,7 +8,7 @@ use sarsen_domain::{Branch, BuildId, BuildpackRef, ImageRef, Invalid, Progress};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
-use crate::pipeline::Arrival;
+use crate::pipeline::{Arrival, told};
 use crate::property::{Concern, Property, Reach, apps_to_report};
 use crate::report::{self, ReportKind};
 use crate::session::Actor;
@@ -261,13 +261,15 @@ async fn detect(control: &Control, call: &mut Call) -> Outcome {
     let build = BuildId::from_parts(millis, rand::random());
     let config = control.store.config().merged(&app).await?;
     let output = Kept::default();
+    let options = control.options_of_build(&app).await?;
+    let set = options.buildpacks.clone();
     let request = BuildRequest {
         app: &app,
         build: &build,
         source: &received.tree,
         commit: &received.commit,
         config: &config,
-        options: control.options_of_build(&app).await?,
+        options,
     };
     let detected = control
         .builder
@@ -278,7 +280,7 @@ async fn detect(control: &Control, call: &mut Call) -> Outcome {
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     call.out.bytes(&text).await?;
-    Ok(detected?)
+    detected.map_err(|error| Failure::new(told(&app, &set, &error)))
 }
 
 async fn set_property(control: &Control, call: &mut Call) -> Outcome {

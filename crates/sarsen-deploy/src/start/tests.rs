@@ -156,8 +156,8 @@ async fn what_is_waited_for_is_told_meanwhile() {
     world.settings.parallel = 2;
     let begun = tokio::time::Instant::now();
     world.deploy(&["web.1", "web.2"]).await.unwrap_err();
-    let took = begun.elapsed();
-    assert!(took.as_secs_f64().round() == 60.0, "{took:?}");
+    let took = begun.elapsed().as_secs();
+    assert!((60..62).contains(&took), "{took}");
     let text = world.output.text();
     let (before, _) = text.split_once(" !     Could not start").unwrap();
     let mut told: Vec<_> = before.lines().skip(1).collect();
