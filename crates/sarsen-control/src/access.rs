@@ -216,6 +216,18 @@ pub(crate) fn authorise_powers(actor: &Actor, powers: &[String]) -> Outcome {
     })
 }
 
+/// A variable or label that gives the app's services a name or an id in the catalog that is not simply the app's: another
+/// app may be known by it.
+pub(crate) fn service_tie(app: &AppName, key: &str, value: &str) -> Option<String> {
+    let what = key.strip_prefix("SERVICE_")?;
+    let names = ["NAME", "ID"].iter();
+    let names_it = names.copied().any(|name| {
+        let before = what.strip_suffix(name);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
+    });
+    (names_it && value != app.as_str()).then(|| format!("{key}={value}"))
+}
+
 /// Lets the actor give an app these ties to what is not the app's own, or says which of them needs a right everywhere.
 pub(crate) fn authorise_ties(actor: &Actor, ties: &[String]) -> Outcome {
     let Some(first) = ties.first() else {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, text_newtype};
+use crate::{AppName, Invalid, text_newtype};
 
 /// An image: `name[:tag]`, `server:port/team/name@sha256:…`, or an engine's id `sha256:…`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +38,14 @@ impl ImageRef {
         }
     }
 
+    /// The app whose builds have this name on the host: `dokku/APP:tag`.
+    pub fn app(&self) -> Option<AppName> {
+        let hub = ["index.docker.io/", "docker.io/"];
+        let name = hub.iter().find_map(|hub| self.0.strip_prefix(hub));
+        let path = name.unwrap_or(&self.0).strip_prefix("dokku/")?;
+        AppName::parse(path.split([':', '@']).next()?).ok()
+    }
+
     /// Whether this is an engine's image id rather than a name.
     pub fn is_id(&self) -> bool {
         self.0.starts_with("sha256:")
@@ -47,6 +55,21 @@ impl ImageRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_of_apps_are_known_by_name() {
+        for (image, app) in [
+            ("dokku/shop", Some("shop")),
+            ("dokku/shop:v3", Some("shop")),
+            ("docker.io/dokku/shop@sha256:ab", Some("shop")),
+            ("shop", None),
+            ("ghcr.io/dokku/shop", None),
+            ("sha256:abcd", None),
+        ] {
+            let found = ImageRef::parse(image).unwrap().app();
+            assert_eq!(found.as_ref().map(AppName::as_str), app, "{image}");
+        }
+    }
 
     #[test]
     fn names_say_their_registry() {

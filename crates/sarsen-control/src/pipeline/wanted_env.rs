@@ -6,6 +6,7 @@ use sarsen_domain::app_json::{Deploy, EnvValue};
 use sarsen_domain::{AppJson, EnvKey, Progress};
 use sarsen_store::Scope;
 
+use crate::access::service_tie;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::Job;
@@ -32,13 +33,24 @@ impl Control {
                 "app.json requires config vars that are not set: {names}\nSet them with 'config:set {app} {pairs}=…' and deploy again"
             )));
         }
-        if plan.set.is_empty() {
+        let mut pairs = Vec::new();
+        for (key, value) in plan.set {
+            let value = give(value);
+            // Whoever may push need not have the right to it.
+            if let Some(tie) = service_tie(&job.app, key.as_str(), &value) {
+                return Err(Failure::new(format!(
+                    "app.json cannot set {tie}, because a service of another app may have this name: set it with 'config:set {} {tie}' and deploy again",
+                    job.app
+                )));
+            }
+            pairs.push((key, value));
+        }
+        if pairs.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = plan.set.iter().map(|(key, _)| key.to_string()).collect();
-        let pairs = plan.set.into_iter().map(|(key, value)| (key, give(value)));
+        let names: Vec<_> = pairs.iter().map(|(key, _)| key.to_string()).collect();
         let scope = Scope::App(job.app.clone());
-        self.store.config().set(&scope, pairs.collect()).await?;
+        self.store.config().set(&scope, pairs).await?;
         job.log.header(&format!(
             "Setting config vars from app.json: {}",
             names.join(", ")

@@ -6,6 +6,7 @@ use sarsen_domain::{Config, EnvKey};
 use sarsen_store::Scope;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use crate::access::{authorise_ties, service_tie};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::output::columns;
@@ -229,6 +230,13 @@ async fn apply(
     let mut config = Config::default();
     for (key, value) in &vars {
         config.set(key.clone(), value.clone())?;
+    }
+    if let Scope::App(app) = &scope {
+        let held = control.store.config().get(&scope).await?;
+        let changed = config.iter();
+        let changed = changed.filter(|(key, value)| held.get(key.as_str()) != Some(value));
+        let ties = changed.filter_map(|(key, value)| service_tie(app, key.as_str(), value));
+        authorise_ties(&call.actor, &ties.collect::<Vec<_>>())?;
     }
     let names: Vec<_> = config.iter().map(|(key, _)| key.to_string()).collect();
     let keys: Vec<_> = vars.iter().map(|(key, _)| key.clone()).collect();

@@ -6,7 +6,7 @@ use sarsen_domain::docker_flags::{OptionPhase, quote_words};
 use sarsen_domain::{AppName, DockerFlags, ProcessType};
 use sarsen_store::DockerOption;
 
-use crate::access::{authorise_powers, authorise_ties};
+use crate::access::{authorise_powers, authorise_ties, service_tie};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::property::apps_to_report;
@@ -129,7 +129,11 @@ fn powers(control: &Control, phase: OptionPhase, option: &str) -> Outcome<Vec<St
 fn ties(control: &Control, app: &AppName, option: &str) -> Vec<String> {
     let container = DockerFlags::parse_text(option).unwrap_or_default();
     let build = DockerFlags::parse_build_text(option).unwrap_or_default();
-    [container.ties(&control.storage_of(app)), build.ties()].concat()
+    let env = container.env.iter().map(|(key, value)| (key, value));
+    let names = env.chain(&container.labels);
+    let names = names.filter_map(|(key, value)| service_tie(app, key, value));
+    let reaches = [container.ties(&control.storage_of(app)), build.ties()].concat();
+    reaches.into_iter().chain(names).collect()
 }
 
 async fn add(control: &Control, call: &mut Call) -> Outcome {
@@ -260,6 +264,10 @@ mod tests {
             "docker-options:add shop run --network back",
             "docker-options:add shop build --network back",
             "docker-options:add shop deploy -v cache-blog:/c",
+            "docker-options:add shop deploy --label SERVICE_NAME=blog",
+            "docker-options:add shop deploy -e SERVICE_5000_NAME=blog",
+            "config:set --no-restart shop A=1 SERVICE_NAME=blog",
+            "logs:set shop vector-sink http://127.0.0.1:8500/v1/kv/x",
             "network:set shop attach-post-create back",
             "network:set shop initial-network back",
             "storage:mount shop uploads --container-dir /x",
@@ -270,8 +278,11 @@ mod tests {
             let complaint = world.denied(&bob, line).await;
             assert!(complaint.contains("beyond the app"), "{line}: {complaint}");
         }
+        let image = world.denied(&bob, "git:from-image shop dokku/blog:latest");
+        assert!(image.await.contains("Access denied"));
         let own = world.ok("docker-options:report shop").await;
         assert!(!own.contains("--"), "{own}");
+        assert_eq!(world.ok("config:keys shop").await, "");
         world
             .ok("storage:mount shop uploads --container-dir /x")
             .await;

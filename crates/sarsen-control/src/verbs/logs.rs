@@ -5,6 +5,7 @@ use sarsen_deploy::drain::Sink;
 use sarsen_domain::{AppName, Invalid, ProcessType};
 use sarsen_store::is_sealed_property;
 
+use crate::access::authorise_ties;
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::property::{Concern, Property, Reach, scope, scopes_to_report};
@@ -181,7 +182,11 @@ async fn set(control: &Control, call: &mut Call) -> Outcome {
         return CONCERN.set(control, call).await;
     }
     // What was typed is not said again: it may hold a password.
-    sink(&value)?;
+    let sink = Sink::parse(&value)?;
+    // It is the daemon that sends, and it reaches what listens on the host for nobody else.
+    let is_sent = !matches!(sink, Sink::File { .. });
+    let tie = is_sent.then(|| "a drain to another machine".to_owned());
+    authorise_ties(&call.actor, tie.as_slice())?;
     let properties = control.store.properties();
     properties.set(&scope, CONCERN.plugin, &key, &value).await?;
     let shown = Sink::masked(&value);

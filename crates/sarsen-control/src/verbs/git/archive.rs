@@ -13,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
 use super::CONCERN;
+use crate::access::{Action, authorise};
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
 use crate::pipeline::{Arrival, Job, Received, Settled, Source};
@@ -220,6 +221,10 @@ async fn deploy_image(
     source: BuildSource,
 ) -> Outcome {
     let app = call.app()?;
+    // What is in an app's image is its source, and for those to see who may fetch that.
+    if let Some(owner) = image.app().filter(|owner| *owner != *app) {
+        authorise(&call.actor, Action::Inside, owner)?;
+    }
     let why = match call.args.get(2) {
         Some(_) => {
             let (name, mail) = author(call, 2)?;
