@@ -99,6 +99,12 @@ impl Addons {
         Ok((self.take(addon, name)?, self.take_data(addon, name)?))
     }
 
+    /// Whether a command is at work on any service.
+    pub(crate) fn are_busy(&self) -> bool {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        !busy.is_empty()
+    }
+
     fn take_part(&self, addon: &AddonName, name: &ServiceName, part: Part) -> Outcome<Busy> {
         let key = (addon.clone(), name.clone(), part);
         let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);

@@ -169,11 +169,24 @@ impl Control {
         if !self.locks.any() {
             self.builder.sweep().await?;
         }
-        gone.extend(self.deployer.orphaned_runs().await?);
+        gone.extend(self.orphans().await?);
         for unfinished in self.deployer.abandon(&gone).await {
             tracing::warn!(container.id = %unfinished.container, error = %unfinished.error, "a stray container stays");
         }
         Ok(())
+    }
+
+    /// One-off containers that nobody waits for. What carries the data of services is looked after by the command that
+    /// has made it, as long as one is at work.
+    async fn orphans(&self) -> Outcome<Vec<ContainerId>> {
+        let orphaned = self.deployer.orphaned_runs().await?.into_iter();
+        let are_busy = self.addons.are_busy();
+        let is_of_service = |run: &ContainerInfo| {
+            let kind = run.labels.get(label::DOKKU);
+            kind.is_some_and(|kind| kind == "service")
+        };
+        let orphaned = orphaned.filter(|run| !(are_busy && is_of_service(run)));
+        Ok(orphaned.map(|run| run.id).collect())
     }
 
     /// The engine goes on with a request whose asker has died or given up: the container may appear when nobody looks

@@ -426,17 +426,20 @@ impl Deployer {
 
     /// One-off containers (but those of scheduled tasks) that nobody waits for, and those that have ended. Their callers
     /// went away with the last daemon, or in this one's life while the engine was away.
-    pub async fn orphaned_runs(&self) -> Result<Vec<ContainerId>, DeployError> {
+    pub async fn orphaned_runs(&self) -> Result<Vec<ContainerInfo>, DeployError> {
         let detached = Attachment::Detached.to_string();
+        let before = self.waits.all();
         let runs = self.runtime.list(&self.run_labels()).await?;
         let orphaned = runs.into_iter().filter(|info| {
             // Commands are taken before the engine is looked through for the first time.
             let mark = info.labels.get(spec::LIFE_LABEL);
-            let is_waited_for = mark.is_some_and(|mark| self.waits.contains(mark));
+            // A detached one may have been started, and left to itself, since the engine was asked.
+            let is_waited_for =
+                mark.is_some_and(|mark| before.contains(mark) || self.waits.contains(mark));
             let is_over = info.labels.get(spec::RUN_LABEL) != Some(&detached) || !info.is_running();
             is_over && !is_waited_for && !info.labels.contains_key(label::CRON_RUN)
         });
-        Ok(orphaned.map(|info| info.id).collect())
+        Ok(orphaned.collect())
     }
 
     fn run_labels(&self) -> Vec<String> {

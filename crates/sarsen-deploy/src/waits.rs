@@ -27,6 +27,11 @@ impl Waits {
         }
     }
 
+    /// The marks of all commands that are waited for now.
+    pub(crate) fn all(&self) -> HashSet<String> {
+        self.marks().clone()
+    }
+
     /// Whether somebody waits for the command whose container carries this mark.
     pub(crate) fn contains(&self, mark: &str) -> bool {
         self.marks().contains(mark)

@@ -22,6 +22,11 @@ impl World {
     }
 }
 
+async fn orphans(deployer: &Deployer) -> Vec<ContainerId> {
+    let orphaned = deployer.orphaned_runs().await.unwrap();
+    orphaned.into_iter().map(|info| info.id).collect()
+}
+
 fn ending(code: i64) -> World {
     World::new(Behaviour {
         exit: Some(code),
@@ -122,7 +127,7 @@ async fn the_expired_and_the_orphaned_are_found() {
     // Whoever has begun them in this life still waits for them.
     assert!(deployer.orphaned_runs().await.unwrap().is_empty());
     let next = Deployer::new(Arc::new(world.engine.clone()), DeploySettings::new("me"));
-    let orphaned = next.orphaned_runs().await.unwrap();
+    let orphaned = orphans(&next).await;
     assert_eq!(orphaned, std::slice::from_ref(&attached.container));
     let runs = deployer.runs(&world.release.app).await.unwrap();
     assert_eq!(runs.len(), 2);
@@ -144,7 +149,7 @@ async fn what_stays_because_the_engine_is_away_is_orphaned_when_its_command_is_o
     let detached = world.run(&["c"], RunMode::Detached).await.unwrap();
     drop(detached);
     assert_eq!(world.containers().len(), 3);
-    let orphaned = world.deployer.orphaned_runs().await.unwrap();
+    let orphaned = orphans(&world.deployer).await;
     assert_eq!(orphaned, [container], "the detached one goes on");
     assert!(world.deployer.abandon(&orphaned).await.is_empty());
     drop(still_waited_for);
