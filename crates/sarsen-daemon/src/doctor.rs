@@ -108,7 +108,12 @@ fn examine(loaded: &Result<Loaded, ConfigError>) -> Vec<Finding> {
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => findings.extend(runtime.block_on(engine::examine(config))),
+        Ok(runtime) => {
+            if !running {
+                findings.extend(runtime.block_on(checks::database(config)));
+            }
+            findings.extend(runtime.block_on(engine::examine(config)));
+        }
         Err(error) => findings.push(Finding::fail(
             format!("cannot start a runtime: {error}"),
             "free some memory",

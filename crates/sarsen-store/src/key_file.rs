@@ -15,19 +15,35 @@ const OTHERS: u32 = 0o077;
 
 /// The key, or nothing when there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, SealError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(unusable(path, source)),
-    };
-    close_to_others(&file, path);
+    match open(path)? {
+        Some(file) => {
+            close_to_others(&file, path);
+            content(file, path).map(Some)
+        }
+        None => Ok(None),
+    }
+}
+
+/// As [`read`], for somebody who only looks: the file's mode stays as it is.
+pub(crate) fn look(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, SealError> {
+    open(path)?.map(|file| content(file, path)).transpose()
+}
+
+fn open(path: &Path) -> Result<Option<File>, SealError> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(unusable(path, source)),
+    }
+}
+
+fn content(file: File, path: &Path) -> Result<[u8; KEY_BYTES], SealError> {
     let mut content = Vec::with_capacity(KEY_BYTES + 1);
     file.take(KEY_BYTES as u64 + 1)
         .read_to_end(&mut content)
         .map_err(|source| unusable(path, source))?;
     content
         .try_into()
-        .map(Some)
         .map_err(|_| SealError::KeyDamaged(path.to_owned()))
 }
 

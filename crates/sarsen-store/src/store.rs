@@ -1,5 +1,7 @@
 //! Opening the store: files, connections, migrations, the key.
 
+mod examine;
+
 use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -306,12 +308,7 @@ async fn unlock(writer: &SqlitePool, path: &Path) -> Result<Sealer, StoreError> 
     };
     let sealer = Sealer::new(&key);
     match canary {
-        Some(sealed) => {
-            let opened = sealer.open(&Place::Canary, &sealed);
-            if opened.ok().as_deref() != Some(CANARY) {
-                return Err(SealError::KeyForeign(path.to_owned()).into());
-            }
-        }
+        Some(sealed) => check_canary(&sealer, &sealed, path)?,
         None => {
             sqlx::query("INSERT INTO seal (id, canary) VALUES (1, ?)")
                 .bind(sealer.seal(&Place::Canary, CANARY)?)
@@ -322,6 +319,14 @@ async fn unlock(writer: &SqlitePool, path: &Path) -> Result<Sealer, StoreError> 
     crate::properties::seal_plain(&mut tx, &sealer).await?;
     tx.commit().await?;
     Ok(sealer)
+}
+
+fn check_canary(sealer: &Sealer, sealed: &[u8], path: &Path) -> Result<(), SealError> {
+    let opened = sealer.open(&Place::Canary, sealed);
+    match opened.ok().as_deref() {
+        Some(CANARY) => Ok(()),
+        Some(_) | None => Err(SealError::KeyForeign(path.to_owned())),
+    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
+use sarsen_store::{Store, StoreError};
 
 use super::Finding;
 use crate::config::{Config, Loaded};
@@ -17,6 +18,8 @@ const GIB: u64 = 1 << 30;
 /// Below this a build is likely to fail.
 const SPACE_FAIL: u64 = GIB;
 const SPACE_WARN: u64 = 5 * GIB;
+/// How long a look through the database may take.
+const LOOK: Duration = Duration::from_secs(20);
 /// 1 January 2026: a clock before that has never been set.
 const NEVER_SET: Duration = Duration::from_secs(1_767_225_600);
 
@@ -80,11 +83,11 @@ pub(super) fn daemon(config: &Config) -> (Finding, bool) {
 pub(super) fn data(config: &Config) -> Vec<Finding> {
     let root = &config.data_dir;
     if !root.exists() {
-        let what = format!("data: {} is not there yet", root.display());
-        return vec![Finding::warn(
-            what,
-            "the first start, or 'sarsen setup', makes it",
-        )];
+        return vec![can_be_made(root)];
+    }
+    if !root.is_dir() {
+        let what = format!("data: {} is no folder", root.display());
+        return vec![Finding::fail(what, "move it away, or set data_dir")];
     }
     let mut findings = Vec::new();
     let writable = access(
@@ -104,6 +107,56 @@ pub(super) fn data(config: &Config) -> Vec<Finding> {
     findings.extend(seal_key(&root.join("seal.key")));
     findings.extend(space(root));
     findings
+}
+
+/// Asked of the system by making a folder for a moment: rights alone do not tell of file systems that take none.
+fn can_be_made(root: &Path) -> Finding {
+    let above = root.ancestors().find(|folder| folder.exists());
+    let above = above.unwrap_or(Path::new("/"));
+    let probe = above.join(format!(".sarsen-doctor-{}", std::process::id()));
+    match fs::create_dir(&probe).and_then(|()| fs::remove_dir(&probe)) {
+        Ok(()) => Finding::warn(
+            format!("data: {} is not there yet", root.display()),
+            "the first start, or 'sarsen setup', makes it",
+        ),
+        Err(error) => Finding::fail(
+            format!(
+                "data: {} is not there, and cannot be made in {}: {error}",
+                root.display(),
+                above.display()
+            ),
+            "run this as the user that the daemon runs as, or set data_dir to a folder on a disk",
+        ),
+    }
+}
+
+/// Whether the start would take the database and its key. Only for when no daemon has them open.
+pub(super) async fn database(config: &Config) -> Option<Finding> {
+    let db = config.data_dir.join("sarsen.db");
+    let look = Store::examine(&db, &config.data_dir.join("seal.key"));
+    match tokio::time::timeout(LOOK, look).await {
+        Ok(Ok(true)) => Some(Finding::ok("database: whole, and the key fits")),
+        Ok(Ok(false)) => None,
+        Ok(Err(error)) => {
+            let advice = match &error {
+                StoreError::Sealed(_) => {
+                    "the daemon does not start without it: put the right seal.key back"
+                }
+                _ => "the daemon does not start with it: put the database back from a backup",
+            };
+            Some(Finding::fail(
+                format!("database: {}: {error}", db.display()),
+                advice,
+            ))
+        }
+        Err(_) => Some(Finding::warn(
+            format!(
+                "database: {} is too large to look through here",
+                db.display()
+            ),
+            "look yourself: sqlite3 FILE 'PRAGMA quick_check'",
+        )),
+    }
 }
 
 /// A key that others can read protects nothing.
@@ -187,6 +240,48 @@ mod tests {
         assert!(finding.to_string().contains("-> chmod 600 "), "{finding}");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(seal_key(&path).unwrap().grade, Grade::Ok);
+    }
+
+    #[tokio::test]
+    async fn what_keeps_the_daemon_from_starting_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.data_dir = folder.path().to_owned();
+        let (db, key) = (
+            folder.path().join("sarsen.db"),
+            folder.path().join("seal.key"),
+        );
+        assert_eq!(database(&config).await, None);
+        Store::open(&db, &key).await.unwrap().close().await;
+        assert_eq!(database(&config).await.unwrap().grade, Grade::Ok);
+        let right = fs::read(&key).unwrap();
+        fs::write(&key, [1; 32]).unwrap();
+        let finding = database(&config).await.unwrap();
+        assert_eq!(finding.grade, Grade::Fail);
+        assert!(finding.to_string().contains("does not fit"), "{finding}");
+        fs::remove_file(&key).unwrap();
+        let finding = database(&config).await.unwrap();
+        assert!(finding.to_string().contains("is missing"), "{finding}");
+        fs::write(&key, right).unwrap();
+        fs::write(&db, vec![b'?'; 8192]).unwrap();
+        let finding = database(&config).await.unwrap();
+        assert_eq!(finding.grade, Grade::Fail);
+        assert!(finding.to_string().contains("backup"), "{finding}");
+    }
+
+    #[test]
+    fn a_data_folder_that_cannot_be_made_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        for (data_dir, grade) in [
+            (folder.path().join("a/b"), Grade::Warn),
+            ("/proc/sarsen/data".into(), Grade::Fail),
+            ("/proc/version".into(), Grade::Fail),
+        ] {
+            config.data_dir = data_dir;
+            assert_eq!(data(&config)[0].grade, grade, "{:?}", config.data_dir);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]
