@@ -27,6 +27,8 @@ pub struct AppCard {
     pub name: String,
     /// `running`, `degraded`, `down`, `stopped`, `not deployed`.
     pub state: &'static str,
+    /// Visitors get the maintenance page.
+    pub maintenance: bool,
     /// The build under way.
     pub deploying: Option<String>,
     pub release: Option<u32>,

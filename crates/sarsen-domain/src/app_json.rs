@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::{BuildpackRef, Check, ConcurrencyPolicy, CronTask, Formation, Invalid, ProcessType};
 
 pub mod env;
+mod form;
 #[cfg(test)]
 mod fuzz;
 
@@ -95,6 +96,7 @@ impl AppJson {
         if !value.is_object() {
             return Err(invalid("it must be an object".to_owned()));
         }
+        form::check(&value).map_err(|error| invalid(error.0))?;
         let raw: Raw = serde_json::from_value(value).map_err(|error| invalid(error.to_string()))?;
         Self::from_raw(raw).map_err(|error| match error {
             named if named.0.contains("app.json") => named,

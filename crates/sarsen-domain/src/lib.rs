@@ -14,6 +14,7 @@ pub mod container;
 pub mod cron;
 pub mod docker_flags;
 pub mod domain_name;
+pub mod envfile;
 pub mod formation;
 pub mod git;
 pub mod health;

@@ -61,7 +61,7 @@ pub(crate) static ALL: &[Deed] = &[
     deed!(app "scale" Deploy, "ps:scale {app} {...=}", "Changes quantities: a field for each process type"),
     deed!(app "rollback" Deploy, "rollback {app} {release?}", "Goes back to an earlier release"),
     deed!(app "cancel" Deploy, "builds:cancel {app}", "Stops the deploy under way"),
-    deed!(app "run" Inside, "run --no-tty {app} -- {command...}", "Runs a command in a new container"),
+    deed!(app "run" Inside, "run --no-tty {app} -- {command}", "Runs a line in the shell of a new container"),
     deed!(app "config-set" Change, "--quiet config:import --format envfile {restart=next:--no-restart} {app} -", "Sets config vars from lines of KEY=value; restart=next waits for the next deploy", stdin Some("text")),
     deed!(app "config-replace" Change, "--quiet config:import --format envfile --replace {restart=next:--no-restart} {app} -", "Replaces all config vars", stdin Some("text")),
     deed!(app "config-unset" Change, "config:unset {restart=next:--no-restart} {app} {key...}", "Removes config vars"),

@@ -1,6 +1,6 @@
 //! The list of apps, and one app's page.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sarsen_domain::AppName;
 use sarsen_store::{BuildRecord, ReleaseSummary};
@@ -22,11 +22,16 @@ impl Control {
         let (overview, usage, trends) =
             tokio::join!(self.overview(), self.usage_now(), self.trends());
         let (usage, trends) = (usage?, trends?);
+        let maintained = self.maintained().await?;
         let mut seen = overview?;
         seen.retain(|app| actor.sees(&app.name));
         let card = |app: AppOverview| {
             let (usage, trend) = (usage.get(&app.name), trends.get(&app.name));
-            self.card(app, usage.map_or(&[][..], Vec::as_slice), trend)
+            let maintenance = maintained.contains(&app.name);
+            AppCard {
+                maintenance,
+                ..self.card(app, usage.map_or(&[][..], Vec::as_slice), trend)
+            }
         };
         Ok(seen.into_iter().map(card).collect())
     }
@@ -34,6 +39,7 @@ impl Control {
     fn card(&self, app: AppOverview, usage: &[ProcessUsage], trend: Option<&Trend>) -> AppCard {
         AppCard {
             state: app.condition.as_str(),
+            maintenance: false,
             deploying: self.locks.holder(&app.name).map(|build| build.to_string()),
             release: app.release.map(|number| number.0),
             commit: app.commit.map(|commit| commit.to_string()),
@@ -81,12 +87,16 @@ impl Control {
         let trends = self.trends().await?;
         let record = self.store.apps().get(app).await?;
         let services = self.store.services().of_app(app).await?;
+        let maintenance = self.is_in_maintenance(app).await?;
         Ok(Some(AppBoard {
-            card: self.card(details.overview, usage, trends.get(app)),
+            card: AppCard {
+                maintenance,
+                ..self.card(details.overview, usage, trends.get(app))
+            },
             urls: details.urls,
             remote: self.remote(app),
             locked: record.locked,
-            maintenance: self.is_in_maintenance(app).await?,
+            maintenance,
             processes: self.process_rows(app, &details.instances, usage).await?,
             releases: details.releases.iter().map(release_row).collect(),
             builds: details.builds.iter().map(build_row).collect(),
@@ -108,6 +118,14 @@ impl Control {
         } else {
             format!("ssh://{user}@{host}:{port}/{app}")
         }
+    }
+
+    /// The apps whose visitors get the maintenance page.
+    async fn maintained(&self) -> Outcome<HashSet<AppName>> {
+        let plugin = crate::verbs::maintenance::CONCERN.plugin;
+        let set = self.store.properties().by_app(plugin, "enabled").await?;
+        let is_on = |(app, value): (AppName, String)| (value == "true").then_some(app);
+        Ok(set.into_iter().filter_map(is_on).collect())
     }
 
     async fn is_in_maintenance(&self, app: &AppName) -> Outcome<bool> {

@@ -98,6 +98,7 @@ impl Control {
         if let Some(release) = &release {
             types.extend(release.procfile.iter().map(|(one, _)| one.clone()));
         }
+        types.retain(|one| !one.is_release());
         let row = |process: ProcessType| {
             let value = |key: &str| resources.value(&process, key).map(str::to_owned);
             let running = live

@@ -36,7 +36,7 @@ impl Shape {
 
 impl Control {
     /// Where folders that any app may mount are.
-    pub(crate) fn storage_root(&self) -> String {
+    pub fn storage_root(&self) -> String {
         let root = self.settings.dokku_lib_root.join("data/storage");
         root.to_string_lossy().into_owned()
     }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use sarsen_domain::config::ExportFormat;
-use sarsen_domain::{Config, EnvKey};
+use sarsen_domain::{Config, EnvKey, envfile};
 use sarsen_store::Scope;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -348,55 +348,9 @@ fn parse_json(text: &str) -> Outcome<Vec<(EnvKey, String)>> {
         .collect()
 }
 
-/// `KEY=value`, `KEY='value'`, `KEY="a\nb"`, with `export ` before it or not; comments and blank lines are skipped.
 fn parse_envfile(text: &str) -> Outcome<Vec<(EnvKey, String)>> {
-    let mut vars = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let at_line = |what: String| Failure::new(format!("Line {}: {what}", number + 1));
-        let (key, value) = line
-            .split_once('=')
-            .ok_or_else(|| at_line("write it as KEY=value".to_owned()))?;
-        let key = EnvKey::parse(key.trim()).map_err(|error| at_line(error.0))?;
-        vars.push((
-            key,
-            unquote(value.trim()).ok_or_else(|| at_line("the quotes do not match".to_owned()))?,
-        ));
-    }
-    Ok(vars)
-}
-
-fn unquote(text: &str) -> Option<String> {
-    if let Some(inner) = text.strip_prefix('\'') {
-        return inner.strip_suffix('\'').map(str::to_owned);
-    }
-    let Some(inner) = text.strip_prefix('"') else {
-        return Some(
-            text.split(" #")
-                .next()
-                .unwrap_or_default()
-                .trim_end()
-                .to_owned(),
-        );
-    };
-    let mut value = String::new();
-    let mut chars = inner.chars();
-    loop {
-        match chars.next()? {
-            '"' => return chars.as_str().trim().is_empty().then_some(value),
-            '\\' => match chars.next()? {
-                'n' => value.push('\n'),
-                'r' => value.push('\r'),
-                't' => value.push('\t'),
-                other => value.push(other),
-            },
-            other => value.push(other),
-        }
-    }
+    let vars = envfile::parse(text)?.into_iter();
+    Ok(vars.map(|var| (var.key, var.value)).collect())
 }
 
 /// A change of an app's config makes a new release of the image that runs; a global one waits for the next deploy.
@@ -435,26 +389,6 @@ pub(crate) async fn redeploy(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn env_files_read_as_people_write_them() {
-        let vars = parse_envfile("# c\nA=1\nexport B='x y'\nC=\"a\\nb \\\"q\\\"\" \nD=\nE=v # c\n")
-            .unwrap();
-        let vars: Vec<_> = vars.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        assert_eq!(
-            vars,
-            [
-                ("A", "1"),
-                ("B", "x y"),
-                ("C", "a\nb \"q\""),
-                ("D", ""),
-                ("E", "v")
-            ]
-        );
-        for bad in ["A", "1A=2", "A='x", "A=\"x", "A=\"x\" y"] {
-            assert!(parse_envfile(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn an_envfile_export_reads_back() {

@@ -425,11 +425,9 @@ impl Control {
             ));
         }
         let branch = self.branch_to_deploy(app).await?;
-        let commit = self.repos.head(app, &branch)?.ok_or_else(|| {
-            Failure::new(format!(
-                "App {app} has nothing to build: push to its branch {branch} first"
-            ))
-        })?;
+        let Some(commit) = self.repos.head(app, &branch)? else {
+            return Err(self.nothing_to_build(app, &branch)?);
+        };
         let received = self.received(app, &commit, branch, Arrival::There).await?;
         Ok(Source::Tree(Box::new(received)))
     }

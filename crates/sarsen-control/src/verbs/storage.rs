@@ -328,7 +328,7 @@ async fn mount(control: &Control, call: &mut Call) -> Outcome {
             let new = named_mount(call, &entry, &target)?;
             (entry, new)
         }
-        None => bare_mount(control, call, &source)?,
+        None => bare_mount(control, call, &source).await?,
     };
     authorise_entry(control, call, &entry, &new)?;
     // Read it as the deploy will.
@@ -390,7 +390,11 @@ fn named_mount(call: &Call, entry: &StorageEntry, target: &str) -> Outcome<NewMo
 }
 
 /// `APP SOURCE:PATH[:OPTIONS]`
-fn bare_mount(control: &Control, call: &Call, text: &str) -> Outcome<(StorageEntry, NewMount)> {
+async fn bare_mount(
+    control: &Control,
+    call: &mut Call,
+    text: &str,
+) -> Outcome<(StorageEntry, NewMount)> {
     let only_named = [
         "--process-type",
         "--volume-subpath",
@@ -405,21 +409,28 @@ fn bare_mount(control: &Control, call: &Call, text: &str) -> Outcome<(StorageEnt
     }
     let mount = parse_volume(text)
         .map_err(|why| Failure::new(format!("Invalid mount '{}': {why}", text.escape_debug())))?;
-    let source = match &mount.source {
+    let entry = match &mount.source {
         MountSource::Host(path) if *path == control.storage_root() => {
             return Err(Failure::new(
                 "Mount a folder in data/storage, not all of it",
             ));
         }
-        MountSource::Host(path) => path.clone(),
-        MountSource::Volume(name) => name.clone(),
+        MountSource::Host(path) => bare_entry(path.clone()),
+        // The engine would make an empty volume of that name, and the app look for its files in vain.
+        MountSource::Volume(name) => match named(control, name).await? {
+            Some(entry) => {
+                let what = format!("Mounting the named folder {name} ({})", entry.source);
+                call.out.header(&what).await?;
+                entry
+            }
+            None => bare_entry(name.clone()),
+        },
         MountSource::Anonymous | MountSource::Tmpfs { .. } => {
             return Err(Failure::new(
                 "Please specify both sides: host-path:container-path",
             ));
         }
     };
-    let entry = bare_entry(source);
     let new = NewMount {
         target: mount.target.clone(),
         phases: phases(call.args.values("--phase"))?,
@@ -428,6 +439,13 @@ fn bare_mount(control: &Control, call: &Call, text: &str) -> Outcome<(StorageEnt
         ..NewMount::default()
     };
     Ok((entry, new))
+}
+
+/// The entry that somebody made under this name.
+async fn named(control: &Control, name: &str) -> Outcome<Option<StorageEntry>> {
+    let entries = control.store.storage().list().await?;
+    let is_it = |entry: &StorageEntry| entry.name == name && !entry.unnamed;
+    Ok(entries.into_iter().find(is_it))
 }
 
 /// What stands for a bare path or volume.
@@ -475,7 +493,17 @@ async fn unmount(control: &Control, call: &mut Call) -> Outcome {
             source: MountSource::Host(source) | MountSource::Volume(source),
             target,
             ..
-        }) => (unnamed(&source), Some(target)),
+        }) => {
+            let mounts = control.store.storage().mounts(&app).await?;
+            // By what was said at the mount, or by what lists show.
+            let is_it = |held: &StorageMount| {
+                held.mount.target == target
+                    && [&held.entry.source, &held.entry.name].contains(&&source)
+            };
+            let held = mounts.into_iter().find(is_it);
+            let name = held.map_or_else(|| unnamed(&source), |held| held.entry.name);
+            (name, Some(target))
+        }
         _ => {
             let target = call.args.value("--container-dir");
             let target = target.map(|path| absolute_path(path).map_err(Failure::new));

@@ -133,7 +133,8 @@ fn can_be_made(root: &Path) -> Finding {
 /// Whether the start would take the database and its key. Only for when no daemon has them open.
 pub(super) async fn database(config: &Config) -> Option<Finding> {
     let db = config.data_dir.join("sarsen.db");
-    let look = Store::examine(&db, &config.data_dir.join("seal.key"));
+    let key = config.data_dir.join("seal.key");
+    let look = Store::examine(&db, &key);
     match tokio::time::timeout(LOOK, look).await {
         Ok(Ok(true)) => Some(Finding::ok("database: whole, and the key fits")),
         Ok(Ok(false)) => None,

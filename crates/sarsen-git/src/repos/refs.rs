@@ -1,6 +1,6 @@
 //! Branches and commits of a repository.
 
-use git2::{ErrorCode, Repository};
+use git2::{BranchType, ErrorCode, Repository};
 use sarsen_domain::{AppName, Branch, CommitId};
 use time::OffsetDateTime;
 
@@ -37,6 +37,20 @@ impl Repos {
             }
         }
         Ok(None)
+    }
+
+    /// The names of the branches that there are, in order.
+    pub fn branches(&self, app: &AppName) -> Result<Vec<String>, GitError> {
+        if !self.exists(app) {
+            return Ok(Vec::new());
+        }
+        let repository = Repository::open_bare(self.path(app))?;
+        let mut names = Vec::new();
+        for branch in repository.branches(Some(BranchType::Local))? {
+            names.extend(branch?.0.name()?.map(str::to_owned));
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// Makes a branch point to a commit that the repository holds.

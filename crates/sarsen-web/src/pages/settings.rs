@@ -71,6 +71,8 @@ struct CronPage {
 struct StoragePage {
     frame: Frame,
     head: Head,
+    /// Where this host keeps the folders of apps.
+    root: String,
     rows: Vec<StorageRow>,
 }
 
@@ -285,6 +287,7 @@ pub(crate) async fn storage(visit: Visit, State(web): State<Web>) -> Result<Resp
                 format!("sarsen storage:unmount {name} FOLDER:/data"),
             ]),
             head: Head::new(&visit, &board, "/storage"),
+            root: web.control.storage_root(),
             rows,
         }))
     };

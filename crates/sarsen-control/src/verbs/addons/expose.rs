@@ -1,5 +1,6 @@
 //! Ports of services that everybody can reach.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
 use sarsen_addons::Addon;
@@ -21,6 +22,8 @@ pub(super) async fn expose(control: &Control, call: &mut Call) -> Outcome {
             "Service {name} already exposed on port(s) {ports}"
         )));
     }
+    // Later the engine would say so, with the service stopped already.
+    exposed.iter().try_for_each(check_free)?;
     let mut settings = record.settings.clone();
     settings.exposed = exposed;
     let changed = control.reshape(&addon, &record, settings).await?;
@@ -102,9 +105,43 @@ fn free_port() -> Outcome<u16> {
     Ok(listener.local_addr()?.port())
 }
 
+/// Only what is taken is told here: the engine may listen where we may not.
+fn check_free(wanted: &ExposedPort) -> Outcome {
+    let address = wanted.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    match TcpListener::bind((address, wanted.host_port)) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Err(Failure::new(format!(
+            "Port {} of this host cannot be used: something else listens on it",
+            wanted.host_port
+        ))),
+        Err(error) if error.kind() == ErrorKind::AddrNotAvailable => Err(Failure::new(format!(
+            "{address} is no address of this host"
+        ))),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_taken_port_is_told() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let at = |host_ip: Option<IpAddr>, host_port| ExposedPort {
+            port: 5432,
+            host_ip,
+            host_port,
+        };
+        let port = taken.local_addr().unwrap().port();
+        for address in [None, Some(Ipv4Addr::LOCALHOST.into())] {
+            let failure = check_free(&at(address, port)).unwrap_err();
+            let said = format!("Port {port} of this host cannot be used");
+            assert!(failure.message.starts_with(&said), "{}", failure.message);
+        }
+        assert!(check_free(&at(Some("192.0.2.1".parse().unwrap()), port)).is_err());
+        drop(taken);
+        check_free(&at(None, port)).unwrap();
+    }
 
     #[test]
     fn ports_are_read() {

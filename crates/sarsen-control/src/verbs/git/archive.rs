@@ -285,6 +285,18 @@ impl Control {
         })
     }
 
+    /// Why a rebuild finds no commit: nobody has pushed, or to another branch than the one that is deployed now.
+    pub(crate) fn nothing_to_build(&self, app: &AppName, branch: &Branch) -> Outcome<Failure> {
+        let others = self.repos.branches(app)?;
+        Ok(Failure::new(match others.first() {
+            None => format!("App {app} has nothing to build: push to its branch {branch} first"),
+            Some(first) => format!(
+                "App {app} has no branch {branch} to build, but {}: 'git:set {app} deploy-branch {first}' deploys that one",
+                others.join(", ")
+            ),
+        }))
+    }
+
     /// A commit of the app's repository, ready to be built. The branch moves to it when its release serves.
     pub(crate) async fn received(
         &self,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sarsen_domain::EnvKey;
+use sarsen_domain::envfile;
 
 use super::MASK;
 
@@ -36,25 +36,15 @@ impl Edit {
             .filter(|(key, _)| !known.contains(key.as_str()))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let at = |what: &str| format!("Line {}: {what}", number + 1);
-            let (key, value) = line
-                .split_once('=')
-                .ok_or_else(|| at("write it as KEY=VALUE"))?;
-            let key = EnvKey::parse(key.trim())
-                .map_err(|error| at(&error.to_string()))?
-                .to_string();
-            let value = match value.trim() {
-                MASK => now
-                    .get(&key)
-                    .cloned()
-                    .ok_or_else(|| at(&format!("{key} has no value that could be kept")))?,
-                written => unquoted(written),
+        for var in envfile::parse(text).map_err(|error| error.to_string())? {
+            let key = var.key.to_string();
+            let value = if var.value == MASK {
+                let kept = now.get(&key).cloned();
+                kept.ok_or_else(|| {
+                    format!("Line {}: {key} has no value that could be kept", var.line)
+                })?
+            } else {
+                var.value
             };
             then.insert(key, value);
         }
@@ -86,34 +76,6 @@ impl Edit {
     }
 }
 
-/// A value in quotes is what stands between them; in double quotes `\n` is a line end.
-fn unquoted(value: &str) -> String {
-    let between = |quote: char| {
-        let inner = value.strip_prefix(quote)?.strip_suffix(quote)?;
-        (value.len() > 1).then_some(inner)
-    };
-    if let Some(inner) = between('\'') {
-        return inner.to_owned();
-    }
-    let Some(inner) = between('"') else {
-        return value.to_owned();
-    };
-    let mut text = String::new();
-    let mut characters = inner.chars();
-    while let Some(character) = characters.next() {
-        match (character, character == '\\') {
-            (_, true) => match characters.next() {
-                Some('n') => text.push('\n'),
-                Some('t') => text.push('\t'),
-                Some(other) => text.push(other),
-                None => text.push('\\'),
-            },
-            (other, false) => text.push(other),
-        }
-    }
-    text
-}
-
 fn shown(value: &str) -> String {
     value.replace('\n', "\\n")
 }
@@ -132,7 +94,7 @@ mod tests {
     #[test]
     fn masked_lines_stay_and_missing_ones_go() {
         let now = vars(&[("A", "1"), ("B", "two\nlines"), ("C", "3"), ("LATER", "x")]);
-        let text = format!("A={MASK}\n# a note\nB=\"new\\nvalue\"\nexport D='4 5'\n");
+        let text = format!("A={MASK}\n# a note\nB=\"new\nvalue\"\nexport D='4 5'\n");
         let edit = Edit::parse(&text, "A B C", now).unwrap();
         let signs: Vec<_> = edit
             .changes()
@@ -155,7 +117,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_told_by_line() {
         let parse = |text: &str| Edit::parse(text, "", BTreeMap::new()).unwrap_err();
-        assert_eq!(parse("A=1\nnonsense"), "Line 2: write it as KEY=VALUE");
+        assert_eq!(parse("A=1\nnonsense"), "Line 2: write it as KEY=value");
         assert!(parse("1A=x").starts_with("Line 1: "));
         assert_eq!(
             parse(&format!("A={MASK}")),
