@@ -241,16 +241,20 @@ impl Control {
 
     /// The tokens that this one may see.
     pub async fn token_rows(&self, actor: &Actor) -> Outcome<Vec<TokenRow>> {
-        let tokens = self.tokens_of(actor).await?;
-        let row = |token: sarsen_store::ApiToken| TokenRow {
-            rights: in_words(&token.limit),
-            holder: token.holder.name().to_owned(),
-            name: token.name,
-            created_at: token.created_at,
-            expires_at: token.expires_at,
-            used_at: token.used_at,
-        };
-        Ok(tokens.into_iter().map(row).collect())
+        let mut rows = Vec::new();
+        for token in self.tokens_of(actor).await? {
+            // As much as its limit, and no more than its holder may now.
+            let may = self.rights_of(&token.holder, Some(&token.limit)).await?;
+            rows.push(TokenRow {
+                rights: in_words(&may),
+                holder: token.holder.name().to_owned(),
+                name: token.name,
+                created_at: token.created_at,
+                expires_at: token.expires_at,
+                used_at: token.used_at,
+            });
+        }
+        Ok(rows)
     }
 
     /// The sessions that this one may see; `current` is the one that asks.
