@@ -148,7 +148,7 @@ async fn a_token_may_no_more_than_it_and_its_holder() {
     assert!(!actor.may(Action::Own, None), "tokens do not make tokens");
     let listed = world.ok("tokens:list").await;
     assert!(
-        listed.contains("read everywhere") && !listed.contains(&secret),
+        listed.contains("read on shop") && !listed.contains(&secret),
         "{listed}"
     );
     assert!(
