@@ -217,3 +217,33 @@ pub(super) fn build_row(build: &BuildRecord) -> BuildRow {
         finished_at: build.finished_at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sarsen_runtime::fake::Behaviour;
+
+    use super::*;
+    use crate::testing::World;
+
+    #[tokio::test]
+    async fn maintenance_is_in_the_list_and_release_is_not_scaled() {
+        let world = World::new(Behaviour::default()).await;
+        world.release("shop", "web: a\nrelease: b\n", None).await;
+        world.release("blog", "web: a\n", None).await;
+        world.ok("maintenance:enable shop").await;
+        let actor = Actor::Local {
+            user: "ada".to_owned(),
+        };
+        let cards = world.control.app_cards(&actor).await.unwrap();
+        let seen = cards
+            .iter()
+            .map(|card| (card.name.as_str(), card.maintenance));
+        assert_eq!(seen.collect::<Vec<_>>(), [("blog", false), ("shop", true)]);
+        let shop = AppName::parse("shop").unwrap();
+        let board = world.control.app_board(&actor, &shop).await.unwrap();
+        assert!(board.unwrap().card.maintenance);
+        let rows = world.control.scale_rows(&shop).await.unwrap();
+        let processes: Vec<_> = rows.iter().map(|row| row.process.as_str()).collect();
+        assert_eq!(processes, ["web"]);
+    }
+}

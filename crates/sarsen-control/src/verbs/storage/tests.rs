@@ -1,6 +1,9 @@
 //! What can be read of storage without an engine.
 
+use sarsen_runtime::fake::Behaviour;
+
 use super::*;
+use crate::testing::World;
 
 fn entry(source: &str) -> StorageEntry {
     StorageEntry {
@@ -52,4 +55,33 @@ fn phases_are_both_unless_one_is_named() {
     assert_eq!(phases(&[]).unwrap(), "deploy,run");
     assert_eq!(phases(&["run".to_owned()]).unwrap(), "run");
     assert!(phases(&["build".to_owned()]).is_err());
+}
+
+#[tokio::test]
+async fn a_named_folder_comes_before_a_volume_of_its_name() {
+    let world = World::new(Behaviour::default()).await;
+    for line in ["apps:create shop", "storage:create uploads"] {
+        world.ok(line).await;
+    }
+    let said = world.ok("storage:mount shop uploads:/data:ro").await;
+    assert!(
+        said.contains("Mounting the named folder uploads ("),
+        "{said}"
+    );
+    let list = world.ok("storage:list shop --format json").await;
+    assert!(list.contains(r#""entry_name":"uploads""#), "{list}");
+    assert!(list.contains(r#""readonly":true"#), "{list}");
+    world.ok("storage:unmount shop uploads:/data").await;
+    // As the dashboard unmounts what it lists.
+    world
+        .ok("storage:mount shop uploads --container-dir /data")
+        .await;
+    let path = format!("{}/uploads", world.control.storage_root());
+    world
+        .ok(&format!("storage:unmount shop {path}:/data"))
+        .await;
+    let said = world.ok("storage:mount shop volume:/data").await;
+    assert!(!said.contains("named folder"), "{said}");
+    let list = world.ok("storage:list shop --format json").await;
+    assert!(list.contains(r#""host_path":"volume""#), "{list}");
 }
