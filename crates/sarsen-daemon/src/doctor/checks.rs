@@ -139,11 +139,10 @@ pub(super) async fn database(config: &Config) -> Option<Finding> {
         Ok(Ok(true)) => Some(Finding::ok("database: whole, and the key fits")),
         Ok(Ok(false)) => None,
         Ok(Err(error)) => {
-            let advice = match &error {
-                StoreError::Sealed(_) => {
-                    "the daemon does not start without it: put the right seal.key back"
-                }
-                _ => "the daemon does not start with it: put the database back from a backup",
+            let advice = if matches!(error, StoreError::Sealed(_)) {
+                "the daemon does not start without it: put the right seal.key back"
+            } else {
+                "the daemon does not start with it: run the version that wrote it, or put it back from a backup"
             };
             Some(Finding::fail(
                 format!("database: {}: {error}", db.display()),
@@ -246,8 +245,10 @@ mod tests {
     #[tokio::test]
     async fn what_keeps_the_daemon_from_starting_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.data_dir = folder.path().to_owned();
+        let config = Config {
+            data_dir: folder.path().to_owned(),
+            ..Config::default()
+        };
         let (db, key) = (
             folder.path().join("sarsen.db"),
             folder.path().join("seal.key"),

@@ -43,6 +43,7 @@ async fn the_hook_knows_the_push() {
     assert_eq!(updates[0].name, "refs/heads/main");
     assert_eq!(updates[0].new, commit);
     assert_eq!(world.repos.head(&world.app, &main()).unwrap(), Some(commit));
+    assert_eq!(world.repos.branches(&world.app).unwrap(), ["main"]);
     until("the end", || !front.ends.lock().unwrap().is_empty()).await;
     assert_eq!(front.ends.lock().unwrap().as_slice(), [Ok(0)]);
 }
