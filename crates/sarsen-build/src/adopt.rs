@@ -1,6 +1,7 @@
 //! Images that exist already: nothing is built, only looked at.
 
-use sarsen_domain::{BuilderKind, ImageRef, Procfile, Progress};
+use sarsen_domain::container::label;
+use sarsen_domain::{AppName, BuildId, BuilderKind, ImageRef, Procfile, Progress};
 use sarsen_runtime::{ImageInfo, RegistryLogin, RuntimeError};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ pub enum Pull {
 }
 
 impl Builder {
-    /// Takes an image as it is. Ports are those it exposes; it has no Procfile.
+    /// Takes an image as it is. Ports are those it exposes; [`Self::bring_processes`] finds its Procfile.
     pub async fn adopt(
         &self,
         image: &ImageRef,
@@ -45,6 +46,35 @@ impl Builder {
             buildpacks: Vec::new(),
             size: info.size,
         })
+    }
+
+    /// Reads the Procfile in the working directory of an image that was adopted. One that this builder made in a
+    /// build of another app is run as such.
+    pub async fn bring_processes(
+        &self,
+        app: &AppName,
+        build: &BuildId,
+        built: &mut Built,
+        procfile_path: &str,
+    ) -> Result<(), BuildError> {
+        let info = self.runtime.image(&built.image).await?;
+        let mut spec = self.helper_spec(app, &format!("{build}-image"))?;
+        spec.image = built.image.to_string();
+        // It is never started, but an image without a command would not be taken.
+        spec.command = Some(vec!["true".to_owned()]);
+        let container = self.make_helper(&spec).await?;
+        let folder = info.workdir.trim_end_matches('/');
+        let text = self.read_file(&container, folder, procfile_path).await;
+        self.remove_helper(&container).await;
+        let Some(text) = text?.filter(|text| !text.trim().is_empty()) else {
+            return Ok(());
+        };
+        built.procfile = Procfile::parse(&text)?;
+        let made_by = info.labels.get(label::BUILDER);
+        if made_by.map(String::as_str) == Some(BuilderKind::Herokuish.as_str()) {
+            built.builder = BuilderKind::Herokuish;
+        }
+        Ok(())
     }
 
     async fn image_here(&self, image: &ImageRef) -> Result<Option<ImageInfo>, BuildError> {

@@ -39,6 +39,7 @@ mod testing;
 mod time;
 mod verbs;
 mod views;
+mod waiting;
 mod web;
 
 pub use access::{Action, Authorised, Object, Reach};

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use sarsen_domain::{AppName, BuildKind, BuildSource, Config, Release};
-use sarsen_store::Scope;
 
 use crate::control::Control;
 use crate::failure::Outcome;
@@ -16,7 +15,6 @@ impl Control {
     /// A new release of the image that runs, with the config of now.
     pub(crate) async fn redeploy_config(&self, call: &mut Call, why: &str) -> Outcome {
         let app = call.app()?;
-        let live = self.live_release(&app).await?;
         let author = call.actor.name().to_owned();
         let job = self
             .start_job(
@@ -28,13 +26,16 @@ impl Control {
             .await?;
         let why = why.to_owned();
         let line = move |control: Self, job: Arc<Job>| async move {
-            let config = control.store.config().merged(&live.app).await?;
+            let live = control.live_release(&job.app).await?;
+            let commit = live.commit.as_ref();
+            let config = control.config_to_release(&job.app, commit).await?;
             again(control, job, live, config, why).await
         };
         self.perform(job, call.viewer(), line).await.map(|_| ())
     }
 
-    /// An earlier release once more, as a release of its own. Its config comes back with it.
+    /// An earlier release once more, as a release of its own. Its config comes back with it; what
+    /// was set and is in no release yet goes on waiting.
     pub(crate) async fn roll_back(&self, call: &mut Call, target: Release) -> Outcome {
         let author = call.actor.name().to_owned();
         let job = self
@@ -47,9 +48,12 @@ impl Control {
             .await?;
         let line = move |control: Self, job: Arc<Job>| async move {
             let why = format!("Rollback to {}", target.number);
-            let (app, config) = (target.app.clone(), target.config.clone());
-            let deployed = again(control.clone(), job, target, config.clone(), why).await?;
-            control.restore_config(&app, &config).await?;
+            let live = control.store.releases().live(&job.app).await?;
+            let before = live.map_or_else(|| target.config.clone(), |live| live.config);
+            let config = target.config.clone();
+            let like = target.clone();
+            let deployed = again(control.clone(), Arc::clone(&job), like, config, why).await?;
+            control.restore_config(&job, &before, &target).await?;
             Ok(deployed)
         };
         self.perform(job, call.viewer(), line).await.map(|_| ())
@@ -71,7 +75,8 @@ impl Control {
             .await?;
         let why = format!("Clone of {old} {}", live.number);
         let line = move |control: Self, job: Arc<Job>| async move {
-            let config = control.store.config().merged(&job.app).await?;
+            let commit = live.commit.as_ref();
+            let config = control.config_to_release(&job.app, commit).await?;
             let like = Release {
                 app: job.app.clone(),
                 ..live
@@ -100,24 +105,9 @@ impl Control {
     pub(crate) async fn is_restored(&self, app: &AppName) -> Outcome<bool> {
         Ok(CONCERN.effective(self, app, "restore").await? == "true")
     }
-
-    /// Makes the app's config such that the merged one is that of a release. What is global stays global.
-    async fn restore_config(&self, app: &AppName, config: &Config) -> Outcome {
-        let global = self.store.config().get(&Scope::Global).await?;
-        let own: Config = config
-            .iter()
-            .filter(|(key, value)| global.get(key.as_str()) != Some(value))
-            .map(|(key, value)| (key.clone(), value.to_owned()))
-            .collect();
-        self.store
-            .config()
-            .replace(&Scope::App(app.clone()), &own)
-            .await?;
-        Ok(())
-    }
 }
 
-async fn again(
+pub(crate) async fn again(
     control: Control,
     job: Arc<Job>,
     like: Release,

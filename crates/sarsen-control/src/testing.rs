@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use sarsen_domain::{
-    AppName, BuildKind, BuildSource, BuilderKind, Config, Formation, ImageRef, KeyName, Procfile,
-    Right, Rights, SshKey,
+    AppName, BuildKind, BuildSource, BuilderKind, Config, Formation, KeyName, Procfile, Right,
+    Rights, SshKey,
 };
 use sarsen_router::FakeIssuer;
 use sarsen_runtime::fake::{Behaviour, FakeRuntime};
@@ -75,7 +75,7 @@ impl World {
         let build = build.unwrap().id;
         let new = NewRelease {
             app: app.clone(),
-            image: ImageRef::parse(IMAGE).unwrap(),
+            image: self.engine.add_image(IMAGE),
             builder: BuilderKind::Dockerfile,
             commit: None,
             config: Config::default(),

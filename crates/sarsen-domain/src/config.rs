@@ -1,10 +1,14 @@
 //! Config vars: keys, values and the forms in which they are shown.
 
+mod difference;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Invalid, Secret, padded, text_newtype};
+
+pub use difference::Difference;
 
 /// The name of a config var: `^[A-Za-z_][A-Za-z0-9_]*$`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

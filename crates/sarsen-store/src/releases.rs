@@ -128,6 +128,26 @@ impl Releases<'_> {
         self.optional(sql, app).await
     }
 
+    /// The newest release that was built as this image; one that an image was brought for says nothing about it.
+    pub async fn built_as(
+        &self,
+        app: &AppName,
+        image: &ImageRef,
+    ) -> Result<Option<Release>, StoreError> {
+        let mut connection = self.0.read().await?;
+        let id = app_id(&mut connection, app).await?;
+        let row = sqlx::query(select!(
+            "WHERE r.app_id = ? AND r.image = ? AND r.builder <> ? ORDER BY r.number DESC LIMIT 1"
+        ))
+        .bind(id)
+        .bind(image.as_str())
+        .bind(BuilderKind::Null.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+        row.map(|row| row::from_row(&row, &self.0.sealer))
+            .transpose()
+    }
+
     /// How many images the releases of every app have, by app.
     pub async fn images_by_app(&self) -> Result<Vec<(AppName, usize)>, StoreError> {
         let text: String = sqlx::query_scalar(

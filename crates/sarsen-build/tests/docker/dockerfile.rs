@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sarsen_build::{BuildError, Pull};
 use sarsen_domain::container::label;
-use sarsen_domain::{BuilderKind, ImageRef, ProcessType};
+use sarsen_domain::{BuildId, BuilderKind, ImageRef, ProcessType};
 use sarsen_runtime::BuildEngine;
 
 use crate::fixture::{BASE, Fixture, engine, eventually, run, run_on};
@@ -237,6 +237,37 @@ async fn an_image_is_adopted_as_it_is() {
             error.starts_with("Could not pull localhost:9/sarsen/absent:1: "),
             "{error}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_procfile_in_an_image_is_found() {
+    run(async |fixture| {
+        let builder = fixture.builder();
+        let dockerfile = format!("FROM {BASE}\nWORKDIR /srv\nCOPY . .\nCMD []\n");
+        let source = [
+            ("Dockerfile", &*dockerfile),
+            ("Procfile", "worker: ./work\n"),
+        ];
+        let image = fixture.build(&source).await.unwrap().image;
+        let bring = async |path: &str| {
+            let (progress, cancel) = (&fixture.progress, &fixture.cancel);
+            let adopted = builder.adopt(&image, Pull::IfMissing, &[], progress, cancel);
+            let mut built = adopted.await.unwrap();
+            let build = BuildId::from_parts(1, 1);
+            builder
+                .bring_processes(&fixture.app, &build, &mut built, path)
+                .await
+                .unwrap();
+            built
+        };
+        let built = bring("Procfile").await;
+        let worker = ProcessType::parse("worker").unwrap();
+        assert_eq!(built.procfile.command(&worker), Some("./work"));
+        assert_eq!(built.builder, BuilderKind::Null);
+        assert!(bring("other/Procfile").await.procfile.is_empty());
+        fixture.nothing_left().await;
     })
     .await;
 }

@@ -99,7 +99,7 @@ impl Control {
             self.forget_old_runs(app, &task_id).await;
             return Ok(Begun::Skipped);
         }
-        let release = self.live_release(app).await?;
+        let release = self.release_to_run(app).await?;
         let mut settings = self.app_settings(&release).await?;
         self.add_run_flags(&release, &mut settings).await?;
         let spec = RunSpec {

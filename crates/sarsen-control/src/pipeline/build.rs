@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sarsen_build::{BuildError, BuildOptions, BuildRequest, Builder, Built, Pull};
-use sarsen_domain::{AppName, BuilderKind, BuildpackRef, CommitId, ImageRef, Progress};
+use sarsen_domain::{AppJson, AppName, BuilderKind, BuildpackRef, CommitId, ImageRef, Progress};
 use sarsen_runtime::RegistryLogin;
 
 use crate::control::Control;
@@ -37,13 +37,46 @@ impl Control {
                     .builder
                     .adopt(&image, pull, &logins, &job.log, job.cancelled())
                     .await?;
-                Ok(Image {
-                    built,
-                    commit: None,
-                })
+                self.know_image(job, built).await
             }
             Source::Tree(received) => self.build_tree(job, received).await,
         }
+    }
+
+    /// What is to be run of an image that was not built now: what the app's release says that it was built for, else
+    /// what the image itself brings.
+    async fn know_image(&self, job: &Job, mut built: Built) -> Outcome<Image> {
+        let releases = self.store.releases();
+        let Some(release) = releases.built_as(&job.app, &built.image).await? else {
+            let path = verbs::ps::CONCERN
+                .effective(self, &job.app, "procfile-path")
+                .await?;
+            self.builder
+                .bring_processes(&job.app, &job.build, &mut built, &path)
+                .await?;
+            return Ok(Image {
+                built,
+                commit: None,
+            });
+        };
+        job.log.header(&format!(
+            "This is the image of {}: its processes, ports and app.json are taken",
+            release.number
+        ));
+        let app_json = match release.app_json {
+            Some(text) => Some((text.clone(), AppJson::parse(&text)?)),
+            None => None,
+        };
+        Ok(Image {
+            built: Built {
+                builder: release.builder,
+                procfile: release.procfile,
+                app_json,
+                detected_ports: release.detected_ports,
+                ..built
+            },
+            commit: release.commit,
+        })
     }
 
     /// The image that the app's buildpacks build on.

@@ -2,7 +2,7 @@
 
 use sarsen_deploy::{Phase, PhaseTask};
 use sarsen_domain::{
-    AppJson, BuilderKind, Config, EnvKey, Formation, ImageRef, ProcessType, Progress, Release,
+    AppJson, BuilderKind, Config, Formation, ImageRef, ProcessType, Progress, Release,
 };
 use sarsen_plugins::Trigger;
 use sarsen_store::NewRelease;
@@ -11,7 +11,6 @@ use crate::control::Control;
 use crate::failure::Outcome;
 use crate::pipeline::Job;
 use crate::pipeline::build::Image;
-use crate::verbs;
 
 impl Control {
     /// Writes the release down and runs its tasks; a task that fails ends the deploy.
@@ -25,15 +24,7 @@ impl Control {
             }
             self.set_wanted_env(job, app_json).await?;
         }
-        let mut config = self.store.config().merged(&job.app).await?;
-        if let Some(commit) = &commit {
-            let key = verbs::git::CONCERN
-                .effective(self, &job.app, "rev-env-var")
-                .await?;
-            if let Ok(key) = EnvKey::parse(&key) {
-                config.set(key, commit.as_str())?;
-            }
-        }
+        let config = self.config_to_release(&job.app, commit.as_ref()).await?;
         let (text, app_json) = built.app_json.map_or((None, None), |(text, app_json)| {
             (Some(text), Some(app_json))
         });

@@ -379,7 +379,7 @@ pub(crate) async fn redeploy(
         call.out.warn(&failure.message).await?;
         call.out
             .warn(&format!(
-                "The config is changed, but {app} still runs with the old one"
+                "The config is changed, but {app} still runs with the old one: 'ps:restart {app}' deploys it"
             ))
             .await?;
     }

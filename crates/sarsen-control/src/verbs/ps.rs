@@ -12,12 +12,14 @@ use sarsen_store::{Instance, InstanceState, Stopped};
 
 use crate::control::Control;
 use crate::failure::{Failure, Outcome};
+use crate::lock::DeployLock;
 use crate::pipeline::settings::parse_restart_policy;
-use crate::pipeline::{Arrival, Rollout, Source};
+use crate::pipeline::{Arrival, Source};
 use crate::property::{Concern, Property, Reach, apps_to_report, boolean, repository_path};
-use crate::push::{from_release, from_source};
+use crate::push::from_source;
 use crate::report::{self, ReportKind, wants_json};
 use crate::table::{Call, Command, verb};
+use crate::waiting::Anew;
 
 mod more;
 mod several;
@@ -432,7 +434,7 @@ impl Control {
         Ok(Source::Tree(Box::new(received)))
     }
 
-    /// New containers of the live release, in place of those that run.
+    /// New containers of the live release, in place of those that run; with the config of now.
     pub(crate) async fn restart(
         &self,
         call: &mut Call,
@@ -445,46 +447,36 @@ impl Control {
                 .warn(&format!("App {app} has not been deployed"))
                 .await;
         }
-        let release = self.current(app).await?;
-        if let Some(process) = process.filter(|process| !release.formation.contains(process)) {
+        let formation = self.store.formation().get(app).await?;
+        if let Some(process) = process.filter(|process| !formation.contains(process)) {
             return Err(Failure::new(format!(
                 "App {app} has no process type {process}: see 'ps:scale {app}'"
             )));
         }
-        let rollout = match process {
-            Some(process) => Rollout::process(&release, process),
-            None => Rollout::everything(&release),
-        };
-        self.roll_out(call, release, rollout, BuildSource::PsRestart)
+        let anew = process.map_or(Anew::Everything, |process| Anew::Process(process.clone()));
+        let lock = self.locks.take(app)?;
+        self.roll_out(call, lock, anew, BuildSource::PsRestart)
             .await
     }
 
     async fn start(&self, call: &mut Call, app: &AppName) -> Outcome {
-        let release = self.current(app).await?;
-        let rollout = Rollout::everything(&release);
-        self.roll_out(call, release, rollout, BuildSource::PsStart)
+        let lock = self.locks.take(app)?;
+        self.roll_out(call, lock, Anew::Everything, BuildSource::PsStart)
             .await
-    }
-
-    /// The live release with the quantities of today.
-    async fn current(&self, app: &AppName) -> Outcome<Release> {
-        let mut release = self.live_release(app).await?;
-        release.formation = self.store.formation().get(app).await?;
-        Ok(release)
     }
 
     async fn roll_out(
         &self,
         call: &mut Call,
-        release: Release,
-        rollout: Rollout,
+        lock: DeployLock,
+        anew: Anew,
         source: BuildSource,
     ) -> Outcome {
         let author = call.actor.name().to_owned();
         let job = self
-            .start_job(&release.app, &author, BuildKind::Deploy, source)
+            .start_locked_job(lock, &author, BuildKind::Deploy, source)
             .await?;
-        let line = |control, job| from_release(control, job, release, rollout);
+        let line = |control: Self, job| control.start_anew(job, anew);
         self.perform(job, call.viewer(), line).await.map(|_| ())
     }
 
@@ -506,22 +498,17 @@ impl Control {
     }
 
     /// Starts what the formation asks for beyond what runs, and stops what runs beyond it.
-    async fn rescale(&self, call: &mut Call, lock: crate::lock::DeployLock) -> Outcome {
+    async fn rescale(&self, call: &mut Call, lock: DeployLock) -> Outcome {
         let app = lock.app().clone();
-        let release = self.current(&app).await?;
+        let formation = self.store.formation().get(&app).await?;
         let live = self.live_instances(&app).await?;
-        let (more, surplus) = difference(&release.formation, &live);
+        let (more, surplus) = difference(&formation, &live);
         self.retire_instances(&surplus).await?;
         if more.is_empty() {
             return Ok(());
         }
-        let author = call.actor.name().to_owned();
-        let job = self
-            .start_locked_job(lock, &author, BuildKind::Deploy, BuildSource::PsScale)
-            .await?;
-        let rollout = Rollout::more(&release, more);
-        let line = |control, job| from_release(control, job, release, rollout);
-        self.perform(job, call.viewer(), line).await.map(|_| ())
+        self.roll_out(call, lock, Anew::More(more), BuildSource::PsScale)
+            .await
     }
 }
 

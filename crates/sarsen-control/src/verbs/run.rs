@@ -159,7 +159,7 @@ async fn make_way(
 
 async fn run(control: &Control, call: &mut Call) -> Outcome {
     let app = call.app()?;
-    let release = control.live_release(&app).await?;
+    let release = control.release_to_run(&app).await?;
     let mut settings = control.app_settings(&release).await?;
     control.add_run_flags(&release, &mut settings).await?;
     if call.args.has("--no-tty") {
@@ -218,7 +218,7 @@ async fn run_detached(control: &Control, call: &mut Call) -> Outcome {
             "A command in the background has no terminal: leave --force-tty out",
         ));
     }
-    let release = control.live_release(&app).await?;
+    let release = control.release_to_run(&app).await?;
     let mut settings = control.app_settings(&release).await?;
     control.add_run_flags(&release, &mut settings).await?;
     let spec = spec(call, RunMode::Detached)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sarsen_domain::{BuildId, ReleaseNumber, ReleaseState};
+use sarsen_domain::{BuildId, BuilderKind, ReleaseNumber, ReleaseState};
 
 use crate::test_support::{TestStore, app, image, new_release, process};
 use crate::{Conflict, Replace, SealError, StoreError};
@@ -326,4 +326,27 @@ async fn an_environment_moved_between_releases_does_not_open() {
         "{error}"
     );
     assert_eq!(listed(&store, "a").await.len(), 2, "lists need no key");
+}
+
+#[tokio::test]
+async fn an_image_leads_to_the_release_it_was_built_for() {
+    let store = TestStore::with_apps(&["a", "b"]).await;
+    let of = async |name: &str, letter: char| {
+        let found = store.releases().built_as(&app(name), &image(letter)).await;
+        found.unwrap().map(|release| release.number.0)
+    };
+    assert_eq!(of("a", 'a').await, None);
+    for (letter, builder) in [
+        ('a', BuilderKind::Herokuish),
+        ('a', BuilderKind::Dockerfile),
+        ('b', BuilderKind::Null),
+        ('a', BuilderKind::Null),
+    ] {
+        let mut new = new_release("a", &BuildId::from_parts(1, 1));
+        (new.image, new.builder) = (image(letter), builder);
+        store.releases().create(new).await.unwrap();
+    }
+    assert_eq!(of("a", 'a').await, Some(2));
+    assert_eq!(of("a", 'b').await, None);
+    assert_eq!(of("b", 'a').await, None);
 }
