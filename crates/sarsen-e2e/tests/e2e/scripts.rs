@@ -38,6 +38,7 @@ scripts! {
     clone
     clone_app
     config
+    config_waits
     crash_loop
     cron
     daemon_restart
