@@ -47,7 +47,8 @@ async fn look(connection: &mut SqliteConnection, key_file: &Path) -> Result<(), 
         .fetch_one(&mut *connection)
         .await?;
     if verdict != "ok" {
-        return Err(StoreError::Corrupt(verdict));
+        let what = verdict.lines().filter(|line| !line.starts_with("***"));
+        return Err(StoreError::Corrupt(what.collect::<Vec<_>>().join("; ")));
     }
     if has_table(connection, "_sqlx_migrations").await? {
         let latest: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
