@@ -139,12 +139,12 @@ const STEPS: &[(&str, &[&str])] = &[
     (
         "ssh git:from-image told dokku/told:v1",
         &[
-            "pre-release-builder null told dokku/told:latest",
+            "pre-release-builder dockerfile told dokku/told:latest",
             "pre-release-dockerfile told latest",
-            "post-release-builder null told dokku/told:v2",
+            "post-release-builder dockerfile told dokku/told:v2",
             "pre-deploy told v2",
             "docker-args-deploy told v2 web 1",
-            "docker-args-process-deploy told null v2 web 1",
+            "docker-args-process-deploy told dockerfile v2 web 1",
             "post-container-create app CONTAINER told deploy web",
             "check-deploy told CONTAINER web 5000 IP 1",
             "scheduler-post-deploy-process told web",
