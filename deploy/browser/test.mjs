@@ -140,6 +140,8 @@ const story = [
     await go('/apps/shop');
     await page.getByRole('button', { name: 'One web more' }).click();
     await eventually('two web processes', async () => /web\.2/.test(await world.sarsen(['ps:report', 'shop'])) || (await (async () => { await go('/apps/shop'); return text('#processes'); })()).includes('web.2'));
+    // The config that waits since the test before came with it: all containers are new.
+    await eventually('the deploy is over', async () => !/running/.test(await world.sarsen(['builds:list', 'shop'])));
     await go('/apps/shop/scale');
     await page.locator('#formation input[name=web]').fill('1');
     await page.getByRole('button', { name: 'Scale', exact: true }).click();
