@@ -220,11 +220,9 @@ pub(crate) fn authorise_powers(actor: &Actor, powers: &[String]) -> Outcome {
 /// app may be known by it.
 pub(crate) fn service_tie(app: &AppName, key: &str, value: &str) -> Option<String> {
     let what = key.strip_prefix("SERVICE_")?;
-    let names = ["NAME", "ID"].iter();
-    let names_it = names.copied().any(|name| {
-        let before = what.strip_suffix(name);
-        before.is_some_and(|before| before.is_empty() || before.ends_with('_'))
-    });
+    // `SERVICE_NAME`, or of one port `SERVICE_5000_NAME`.
+    let (_, last) = what.rsplit_once('_').unwrap_or(("", what));
+    let names_it = matches!(last, "NAME" | "ID");
     (names_it && value != app.as_str()).then(|| format!("{key}={value}"))
 }
 
@@ -235,7 +233,7 @@ pub(crate) fn authorise_ties(actor: &Actor, ties: &[String]) -> Outcome {
     };
     authorise(actor, Action::Host, ()).map(|_| ()).map_err(|_| {
         Failure::new(format!(
-            "Access denied: {} reaches beyond the app, which needs the right admin everywhere",
+            "Access denied: {} reaches beyond the app: ask somebody who has the right admin everywhere to run this command",
             first.escape_debug()
         ))
     })
